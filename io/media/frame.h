@@ -1,0 +1,98 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/media/color.h"
+#include "io/media/time.h"
+
+namespace weft {
+
+/// One picture of a clip.
+struct Frame {
+    torch::Tensor
+        pixels;  // [3, h, w] RGB or [4, h, w] RGBA (straight alpha), float32 on the CPU, 0..1
+    int64_t index = 0;  // number in the source, the first is 0, whatever part of it is read
+    Time time;          // when it is shown, on the source's clock (a start offset is kept)
+    Time duration;      // how long it is shown; > 0
+    ColorTag color;     // as tagged in the source; `pixels` are RGB by its matrix and range
+};
+
+/// A stream beside the picture.
+struct SideStream {
+    int index = 0;  // number in the file
+    std::string
+        kind;  // "audio", "subtitle", "video" (covers, further pictures), "data", "attachment"
+    std::string codec;        // "aac", "subrip", ...
+    std::string language;     // ISO 639-2, empty where unknown
+    int sample_rate = 0;      // Hz; audio only
+    int channels = 0;         // audio only
+    Time duration;            // 0 where unknown
+    bool is_default = false;  // disposition
+};
+
+/// What is known of a clip before its frames are read.
+struct StreamInfo {
+    std::filesystem::path path;  // empty for clips that come from no file
+    std::string container;       // "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi" ...
+    std::string codec;           // "h264" ...
+    std::string pixel_format;    // "yuv420p" ...
+    int64_t width = 0;           // pixels as delivered, after `rotation`
+    int64_t height = 0;
+    Rational sar;  // pixel aspect as delivered; 0 where unknown (square)
+    int rotation =
+        0;  // degrees clockwise that the reader turns stored pictures by: 0, 90, 180, 270
+    bool mirrored = false;         // the reader also flips them left to right, before turning
+    Rational frame_rate;           // average, frames a second; 0 where unknown
+    Rational time_base{1, 90000};  // of the source; every frame time is a whole number of it
+    int64_t frames = 0;            // estimate; 0 where unknown
+    Time start;                    // declared time of the first frame
+    Time duration;                 // declared length; 0 where unknown
+    ColorTag color;                // as tagged
+    int bit_depth = 8;             // of the widest component
+    bool has_alpha = false;
+    bool interlaced = false;
+    std::vector<SideStream> others;
+};
+
+/// Gives the frames of a clip in the order they are shown. Thread-safe: no (one caller at a time).
+class FrameSource {
+  public:
+    FrameSource() = default;
+    FrameSource(const FrameSource&) = delete;
+    FrameSource& operator=(const FrameSource&) = delete;
+    virtual ~FrameSource() = default;
+
+    /// The next frame, nullopt after the last one. The tensor belongs to the caller.
+    /// Throws Error where the source is damaged.
+    virtual std::optional<Frame> next() = 0;
+    virtual const StreamInfo& info() const = 0;
+
+    /// What the user should know about the part read so far (a repaired time stamp, a dropped
+    /// frame).
+    virtual std::vector<std::string> warnings() const { return {}; }
+};
+
+/// Takes the frames of a clip in the order they are shown. Thread-safe: no (one caller at a time).
+class FrameSink {
+  public:
+    FrameSink() = default;
+    FrameSink(const FrameSink&) = delete;
+    FrameSink& operator=(const FrameSink&) = delete;
+    virtual ~FrameSink() = default;
+
+    /// Takes one frame; times must rise. Throws Error where it cannot be written.
+    virtual void put(const Frame& frame) = 0;
+    /// Completes the output; it exists under its name only after this returns. Without it the
+    /// destructor removes what was written.
+    virtual void finish() = 0;
+
+    /// What could not be carried over, one sentence each.
+    virtual std::vector<std::string> warnings() const { return {}; }
+};
+
+}  // namespace weft
