@@ -1,0 +1,94 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffusion/denoise.h"
+#include "diffusion/device.h"
+#include "diffusion/noise_levels.h"
+#include "diffusion/samplers.h"
+#include "diffusion/tokenizer.h"
+
+namespace weft {
+
+/// What a run uses where the user says nothing.
+struct ModelDefaults {
+    int64_t steps = 20;
+    double guidance = 7.5;
+    double image_guidance = 1;  // source-conditioned models only
+    std::string sampler = "dpmpp_2m";
+    double strength = 1;
+};
+
+/// What a model is, as far as planning a run needs to know.
+struct ModelTraits {
+    std::string name;    // the folder's name
+    std::string family;  // name of its row in families.cpp
+    int64_t latent_channels = 4;
+    int64_t downscale = 8;      // pixels per latent, each way; sizes must be multiples of it ...
+    int64_t size_multiple = 8;  // ... and of this (downscale times the UNet's own halvings)
+    bool source_conditioned = false;  // takes the source's latents as an input (InstructPix2Pix)
+    Prediction prediction = Prediction::epsilon;
+    int64_t native_size = 512;  // side in pixels it was trained at
+    int64_t text_width = 768;   // d of encode_text
+    ModelDefaults defaults;
+    std::vector<std::string> words;  // style and object words it knows; empty: not told
+};
+
+/// A latent diffusion model ready to run: tokenizer, text encoder, denoiser, autoencoder, schedule.
+/// Inputs may be on any device; results are f32 on the model's device. Gradients are off inside.
+/// Thread-safe: yes (immutable; calls share LibTorch's thread pool).
+class DiffusionModel {
+  public:
+    /// Loads a diffusers folder. Error, with the way out, for a missing folder, a single-file
+    /// checkpoint, a pickle, a family weft does not know, or a component that does not fit.
+    static std::shared_ptr<const DiffusionModel> load(const std::filesystem::path& folder,
+                                                      const DeviceChoice& device = {});
+    /// Traits alone: reads the configs, no weights.
+    static ModelTraits read_traits(const std::filesystem::path& folder);
+
+    ~DiffusionModel();
+    DiffusionModel(const DiffusionModel&) = delete;
+    DiffusionModel& operator=(const DiffusionModel&) = delete;
+
+    const ModelTraits& traits() const;
+    const Schedule& schedule() const;
+    const Tokenizer& tokenizer() const;
+    const Placement& placement() const;
+
+    /// n texts -> [n, 77, text_width], the states the UNet attends to.
+    torch::Tensor encode_text(const std::vector<std::string>& texts) const;
+    /// image [n, 3, h, w] RGB in [0, 1], h and w multiples of downscale -> latents
+    /// [n, latent_channels, h/downscale, w/downscale]: the mean of the posterior times
+    /// scaling_factor.
+    torch::Tensor encode(const torch::Tensor& image) const;
+    /// latents as encode gives them -> image [n, 3, h, w] clamped to [0, 1].
+    torch::Tensor decode(const torch::Tensor& latents) const;
+    /// The guided denoiser for one batch of frames; it keeps the model alive.
+    Denoise denoise(const Conditioning& conditioning) const;
+    /// The steps of `sampler` on this model's schedule.
+    std::vector<NoiseStep> levels(const Sampler& sampler, int64_t steps, double strength = 1,
+                                  std::optional<Spacing> spacing = {}) const;
+
+  private:
+    struct Parts;
+    explicit DiffusionModel(std::shared_ptr<const Parts> parts);
+    std::shared_ptr<const Parts> parts_;
+};
+
+/// Folders in which models are looked up by name, in order: $WEFT_MODELS (':' between folders),
+/// share/weft/models beside the program's folder, `built_in`. Those that do not exist are left out.
+std::vector<std::filesystem::path> model_shelves(const std::filesystem::path& program,
+                                                 const std::filesystem::path& built_in);
+
+/// `name` itself where it is a path that exists, else the first shelf's folder of that name. Error
+/// listing the models found otherwise.
+std::filesystem::path find_model(const std::string& name,
+                                 const std::vector<std::filesystem::path>& shelves);
+
+}  // namespace weft
