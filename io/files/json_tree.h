@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace weft {
+
+struct JsonValue;
+
+/// Members in file order, found by name in logarithmic time.
+struct JsonObject {
+    std::vector<std::pair<std::string, JsonValue>> members;
+    std::vector<uint32_t> by_name;  // indices into members, sorted by name
+
+    /// nullptr where there is no such member.
+    const JsonValue* find(std::string_view name) const;
+};
+
+using JsonList = std::vector<JsonValue>;
+
+/// One value of a JSON text. Whole numbers that fit are int64_t, all others double.
+struct JsonValue {
+    std::variant<std::monostate, bool, int64_t, double, std::string, JsonList, JsonObject> value;
+
+    /// "null", "true or false", "a number", "a text", "a list", "an object".
+    std::string kind() const;
+};
+
+/// Parses a whole JSON text whose root is an object. Throws Error naming `where` on broken JSON,
+/// invalid UTF-8, a name given twice in one object, more than 64 levels, or more than 2^21 values
+/// (which bounds the memory a hostile file can take). Thread-safe: yes.
+JsonObject parse_json(std::string_view text, const std::string& where);
+
+/// `text` as a JSON string with its quotes.
+std::string json_quoted(const std::string& text);
+
+}  // namespace weft

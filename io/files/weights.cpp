@@ -1,0 +1,228 @@
+#include "io/files/weights.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <c10/util/StringUtil.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "io/files/error.h"
+#include "io/files/text.h"
+
+namespace weft {
+namespace {
+
+// FNV-1a over the name, then the finaliser of SplitMix64: near seeds give unrelated streams.
+uint64_t stream_of(uint64_t seed, const std::string& name) {
+    uint64_t hash = 0xcbf29ce484222325U;
+    for (const char c : name) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    }
+    hash += 0x9e3779b97f4a7c15U * (seed + 1);
+    hash = (hash ^ (hash >> 30U)) * 0xbf58476d1ce4e5b9U;
+    hash = (hash ^ (hash >> 27U)) * 0x94d049bb133111ebU;
+    return hash ^ (hash >> 31U);
+}
+
+double deviation(const Init& init, torch::IntArrayRef shape) {
+    if (init.kind != Init::Kind::kaiming_normal) {
+        return init.scale;
+    }
+    // He et al. 2015, eq. 14 without the gain, which is in `scale`.
+    double fan_in = 1;
+    for (size_t i = 1; i < shape.size(); ++i) {
+        fan_in *= static_cast<double>(shape[i]);
+    }
+    return init.scale / std::sqrt(std::max(fan_in, 1.0));
+}
+
+// Drawn on the CPU in f32, so that every device starts from the same numbers.
+torch::Tensor initialised(torch::IntArrayRef shape, const Init& init, uint64_t stream) {
+    switch (init.kind) {
+        case Init::Kind::zeros:
+            return at::zeros(shape);
+        case Init::Kind::ones:
+            return at::ones(shape);
+        case Init::Kind::normal:
+        case Init::Kind::kaiming_normal:
+            break;
+    }
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(stream);
+    return at::empty(shape).normal_(0, deviation(init, shape), generator);
+}
+
+std::string joined(const std::vector<std::filesystem::path>& files) {
+    std::string text = files.empty() ? "" : files.front().string();
+    if (files.size() > 1) {
+        text += c10::str(" and ", files.size() - 1, " more");
+    }
+    return text;
+}
+
+}  // namespace
+
+struct Weights::Store {
+    WeightOptions options;
+    bool creating = false;
+    uint64_t seed = 0;
+    std::string where;
+    std::map<std::string, SafeTensors> files;        // load mode: the file that holds a name
+    std::map<std::string, torch::Tensor> given;      // load mode: tensors in memory
+    std::map<std::string, torch::Tensor> delivered;  // made or handed out, by full name
+
+    bool has(const std::string& name) const {
+        return creating ? delivered.contains(name) : files.contains(name) || given.contains(name);
+    }
+
+    std::vector<int64_t> shape(const std::string& name) const {
+        if (const auto file = files.find(name); file != files.end()) {
+            return file->second.entries().at(name).shape;
+        }
+        const auto& tensors = creating ? delivered : given;
+        const auto found = tensors.find(name);
+        if (found == tensors.end()) {
+            throw Error(where, c10::str("has no tensor ", quoted_name(name)),
+                        "the file is incomplete or of another kind of model");
+        }
+        return found->second.sizes().vec();
+    }
+
+    torch::Tensor loaded(const std::string& name) const {
+        const auto file = files.find(name);
+        const auto tensor = file != files.end() ? file->second.tensor(name) : given.at(name);
+        const bool real = at::isFloatingType(tensor.scalar_type());
+        return tensor.to(options.device, real ? options.dtype : tensor.scalar_type());
+    }
+
+    torch::Tensor made(const std::string& name, torch::IntArrayRef shape, const Init& init) const {
+        const auto start = initialised(shape, init, stream_of(seed, name));
+        return start.to(options.device, options.dtype).requires_grad_(true);
+    }
+
+    std::vector<std::string> names() const {
+        std::set<std::string> all;
+        const auto add = [&](const auto& map) {
+            for (const auto& entry : map) {
+                all.insert(entry.first);
+            }
+        };
+        add(files);
+        add(given);
+        if (creating) {
+            add(delivered);
+        }
+        return {all.begin(), all.end()};
+    }
+};
+
+Weights::Weights(std::shared_ptr<Store> store, std::string prefix)
+    : store_(std::move(store)), prefix_(std::move(prefix)) {}
+
+Weights Weights::load(const std::vector<std::filesystem::path>& files, WeightOptions options) {
+    auto store = std::make_shared<Store>();
+    store->options = options;
+    store->where = joined(files);
+    for (const auto& path : files) {
+        const SafeTensors file(path);
+        for (const auto& [name, entry] : file.entries()) {
+            if (const auto [other, added] = store->files.emplace(name, file); !added) {
+                throw Error(path.string(),
+                            c10::str("tensor ", quoted_name(name), " is in '",
+                                     other->second.path().string(), "' too"),
+                            "give the files of one model only");
+            }
+        }
+    }
+    return {store, ""};
+}
+
+Weights Weights::of(const NamedTensors& tensors, const std::string& where, WeightOptions options) {
+    auto store = std::make_shared<Store>();
+    store->options = options;
+    store->where = where;
+    for (const auto& [name, tensor] : tensors) {
+        if (!store->given.emplace(name, tensor).second) {
+            throw Error(where, c10::str("tensor ", quoted_name(name), " is given twice"));
+        }
+    }
+    return {store, ""};
+}
+
+Weights Weights::create(uint64_t seed, WeightOptions options) {
+    auto store = std::make_shared<Store>();
+    store->options = options;
+    store->creating = true;
+    store->seed = seed;
+    store->where = "new weights";
+    return {store, ""};
+}
+
+Weights Weights::scope(const std::string& name) const {
+    return {store_, prefix_ + name + "."};
+}
+
+Weights Weights::scope(const std::string& name, int64_t index) const {
+    return {store_, c10::str(prefix_, name, ".", index, ".")};
+}
+
+torch::Tensor Weights::at(const std::string& name, torch::IntArrayRef shape, Init init) const {
+    const std::string key = full(name);
+    auto& delivered = store_->delivered;
+    const auto known = delivered.find(key);
+    const bool make = store_->creating && known == delivered.end();
+    if (!make && store_->shape(key) != shape.vec()) {
+        TORCH_CHECK(!store_->creating, "tensor ", key, " was made as ", store_->shape(key),
+                    ", not ", shape);
+        throw Error(
+            store_->where,
+            c10::str("tensor ", quoted_name(key), " is ", torch::IntArrayRef(store_->shape(key)),
+                     ", but the model needs ", shape),
+            "the file is of another kind of model, or its config.json is not its own");
+    }
+    if (known != delivered.end()) {
+        return known->second;
+    }
+    auto tensor = make ? store_->made(key, shape, init) : store_->loaded(key);
+    delivered.emplace(key, tensor);
+    return tensor;
+}
+
+bool Weights::has(const std::string& name) const {
+    return store_->has(full(name));
+}
+
+std::vector<int64_t> Weights::shape(const std::string& name) const {
+    return store_->shape(full(name));
+}
+
+bool Weights::creating() const {
+    return store_->creating;
+}
+
+std::vector<std::string> Weights::names() const {
+    auto all = store_->names();
+    std::erase_if(all, [&](const std::string& name) { return !name.starts_with(prefix_); });
+    return all;
+}
+
+std::vector<std::string> Weights::unused() const {
+    auto all = store_->names();
+    std::erase_if(all, [&](const std::string& name) { return store_->delivered.contains(name); });
+    return all;
+}
+
+NamedTensors Weights::tensors() const {
+    return {store_->delivered.begin(), store_->delivered.end()};
+}
+
+std::string Weights::full(const std::string& name) const {
+    return prefix_ + name;
+}
+
+const WeightOptions& Weights::options() const {
+    return store_->options;
+}
+
+}  // namespace weft
