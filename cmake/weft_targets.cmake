@@ -12,7 +12,7 @@ endif()
 
 add_library(weft_flags INTERFACE)
 target_include_directories(weft_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(weft_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> -fvisibility=hidden)
+target_compile_options(weft_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> -fPIC -fvisibility=hidden)
 if(WEFT_DEVELOPER)
   target_compile_options(weft_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror)
 endif()
