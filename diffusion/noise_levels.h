@@ -46,6 +46,7 @@ struct ScheduleConfig {
     int64_t train_steps = 1000;
     double beta_start = 0.0001;
     double beta_end = 0.02;
+    std::vector<double> trained_betas;  // where given, instead of a curve: train_steps values
     Betas betas = Betas::linear;
     Prediction prediction = Prediction::epsilon;
     /// Shift the curve so that the last level is pure noise (arXiv 2305.08891, algorithm 1).
@@ -56,6 +57,8 @@ struct ScheduleConfig {
     int64_t steps_offset = 0;
     /// DDIM's last step arrives at x0 (true) or at the level of t = 0 (false).
     bool set_alpha_to_one = true;
+    /// Grids euler and dpm: the last step arrives at the level of t = 0 instead of x0.
+    bool final_sigma_min = false;
     /// DDIM clips x0 to [-clip, clip]; for models that work on pixels.
     std::optional<double> clip;
 };
@@ -86,8 +89,12 @@ class Schedule {
     /// The level at a whole timestep in [0, train_steps).
     NoiseLevel level(int64_t t) const;
 
+    /// sigma / alpha by training timestep, rising; finite: alpha is held at 2^-12 or above.
+    const std::vector<double>& ratios() const { return ratios_; }
+
   private:
     ScheduleConfig config_;
+    std::vector<double> ratios_;
     torch::Tensor alphas_cumprod_;
 };
 

@@ -1,0 +1,110 @@
+#include "diffusion/denoise.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace weft {
+
+namespace {
+
+// One row of the batch a guided step runs, and the factor of its answer.
+struct Branch {
+    double factor;
+    torch::Tensor text;    // [n, 77, d]
+    torch::Tensor source;  // [n, c, h, w], or undefined where the network takes none
+};
+
+torch::Tensor for_frames(const torch::Tensor& tensor, int64_t frames) {
+    if (!tensor.defined() || tensor.size(0) == frames)
+        return tensor;
+    TORCH_CHECK(tensor.size(0) == 1, "conditioning for ", tensor.size(0), " frames given ", frames);
+    std::vector<int64_t> shape = tensor.sizes().vec();
+    shape.front() = frames;
+    return tensor.expand(shape);
+}
+
+// Runs all branches as one batch and mixes their answers.
+torch::Tensor run_branches(const Network& network, const std::vector<Branch>& branches,
+                           const torch::Tensor& x, double t) {
+    std::vector<torch::Tensor> inputs;
+    std::vector<torch::Tensor> texts;
+    for (const Branch& branch : branches) {
+        inputs.push_back(branch.source.defined() ? torch::cat({x, branch.source.to(x)}, 1) : x);
+        texts.push_back(branch.text);
+    }
+    const torch::Tensor out = network(torch::cat(inputs), t, torch::cat(texts));
+    const std::vector<torch::Tensor> parts = out.chunk(static_cast<int64_t>(branches.size()));
+    torch::Tensor mixed = parts.front() * branches.front().factor;
+    for (size_t i = 1; i < parts.size(); ++i) mixed = mixed + parts[i] * branches[i].factor;
+    return mixed;
+}
+
+// Drops the branches that do not count.
+std::vector<Branch> without_idle(std::vector<Branch> branches) {
+    branches.erase(std::remove_if(branches.begin(), branches.end(),
+                                  [](const Branch& branch) { return branch.factor == 0; }),
+                   branches.end());
+    for (const Branch& branch : branches)
+        TORCH_CHECK(branch.text.defined(), "guidance needs the states of the negative prompt");
+    return branches;
+}
+
+}  // namespace
+
+torch::Tensor to_x0(Prediction prediction, const torch::Tensor& output, const torch::Tensor& x,
+                    const NoiseLevel& level) {
+    switch (prediction) {
+        case Prediction::epsilon:
+            return (x - output * level.sigma) / level.alpha;
+        case Prediction::v:
+            return x * level.alpha - output * level.sigma;
+        case Prediction::sample:
+            return output;
+    }
+    TORCH_CHECK(false, "unknown prediction");
+}
+
+torch::Tensor target_of(Prediction prediction, const torch::Tensor& x0, const torch::Tensor& noise,
+                        const NoiseLevel& level) {
+    switch (prediction) {
+        case Prediction::epsilon:
+            return noise;
+        case Prediction::v:
+            return noise * level.alpha - x0 * level.sigma;
+        case Prediction::sample:
+            return x0;
+    }
+    TORCH_CHECK(false, "unknown prediction");
+}
+
+Denoise text_guided(Network network, Prediction prediction, Conditioning conditioning) {
+    return [network = std::move(network), prediction, given = std::move(conditioning)](
+               const torch::Tensor& x, const NoiseLevel& level) {
+        const int64_t n = x.size(0);
+        const std::vector<Branch> branches = without_idle({
+            {given.guidance, for_frames(given.text, n), {}},
+            {1 - given.guidance, for_frames(given.negative, n), {}},
+        });
+        return to_x0(prediction, run_branches(network, branches, x, level.t), x, level);
+    };
+}
+
+Denoise source_guided(Network network, Prediction prediction, Conditioning conditioning) {
+    return [network = std::move(network), prediction, given = std::move(conditioning)](
+               const torch::Tensor& x, const NoiseLevel& level) {
+        const int64_t n = x.size(0);
+        const bool has_source = given.source.defined();
+        const torch::Tensor none = torch::zeros_like(x);
+        const torch::Tensor source = has_source ? for_frames(given.source, n) : none;
+        const torch::Tensor text = for_frames(given.text, n);
+        const torch::Tensor negative = for_frames(given.negative, n);
+        const double g = given.guidance;
+        const double s = has_source ? given.image_guidance : 1;
+        const std::vector<Branch> branches =
+            without_idle({{g, text, source}, {s - g, negative, source}, {1 - s, negative, none}});
+        return to_x0(prediction, run_branches(network, branches, x, level.t), x, level);
+    };
+}
+
+}  // namespace weft
