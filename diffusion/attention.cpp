@@ -1,0 +1,131 @@
+#include "diffusion/attention.h"
+
+#include <utility>
+
+namespace weft {
+namespace {
+
+// The tokens of a feature map: [n, c, h, w] -> [n, h * w, c], a view where x is channels-last.
+torch::Tensor to_tokens(const torch::Tensor& x) {
+    return x.permute({0, 2, 3, 1}).reshape({x.size(0), x.size(2) * x.size(3), x.size(1)});
+}
+
+// [n, h * w, c] -> [n, c, h, w], channels-last.
+torch::Tensor to_map(const torch::Tensor& tokens, int64_t height, int64_t width) {
+    return tokens.reshape({tokens.size(0), height, width, tokens.size(2)}).permute({0, 3, 1, 2});
+}
+
+// [n, t, heads * d] -> [n, heads, t, d]
+torch::Tensor split_heads(const torch::Tensor& x, int64_t heads) {
+    return x.reshape({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
+}
+
+AttentionShape self_attention(const TransformerShape& shape) {
+    return {.width = shape.channels,
+            .context = shape.only_cross_attention ? shape.context : shape.channels,
+            .heads = shape.heads};
+}
+
+std::vector<BasicTransformerBlock> make_blocks(const Weights& weights,
+                                               const TransformerShape& shape) {
+    std::vector<BasicTransformerBlock> blocks;
+    for (int64_t i = 0; i < shape.layers; ++i) {
+        blocks.emplace_back(weights.scope("transformer_blocks", i), shape);
+    }
+    return blocks;
+}
+
+}  // namespace
+
+BatchCoupling::BatchCoupling(torch::Tensor references) : references_(std::move(references)) {
+    TORCH_CHECK(references_.dim() == 2 && references_.scalar_type() == torch::kInt64,
+                "references must be [n, r] i64, not ", references_.sizes());
+}
+
+torch::Tensor BatchCoupling::context(const std::string& /*site*/,
+                                     const torch::Tensor& states) const {
+    TORCH_CHECK(references_.size(0) == states.size(0), "references ", references_.sizes(),
+                " for states ", states.sizes());
+    const torch::Tensor rows = references_.to(states.device()).flatten();
+    const torch::Tensor others = states.index_select(0, rows).reshape(
+        {states.size(0), references_.size(1) * states.size(1), states.size(2)});
+    return torch::cat({states, others}, 1);
+}
+
+torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                     const AttendOptions& options) {
+    const torch::Tensor joined = torch::scaled_dot_product_attention(
+        split_heads(q, options.heads), split_heads(k, options.heads), split_heads(v, options.heads),
+        /*attn_mask=*/{}, /*dropout_p=*/0.0, options.causal);  // [n, heads, t, d]
+    return joined.transpose(1, 2).reshape({q.size(0), q.size(1), v.size(2)});
+}
+
+Attention::Attention(const Weights& weights, const AttentionShape& shape)
+    : site_(weights.full("")),
+      heads_(shape.heads),
+      to_q_(weights.scope("to_q"), shape.width, shape.width, {.bias = shape.qkv_bias}),
+      to_k_(weights.scope("to_k"), shape.context, shape.width, {.bias = shape.qkv_bias}),
+      to_v_(weights.scope("to_v"), shape.context, shape.width, {.bias = shape.qkv_bias}),
+      to_out_(weights.scope("to_out", 0), shape.width, shape.width, {.bias = shape.out_bias}) {
+    TORCH_CHECK(heads_ > 0 && shape.width % heads_ == 0, site_, ": width ", shape.width,
+                " does not divide into ", heads_, " heads");
+    if (site_.ends_with('.')) {
+        site_.pop_back();
+    }
+}
+
+torch::Tensor Attention::operator()(const torch::Tensor& x, const torch::Tensor& context) const {
+    return to_out_(attend(to_q_(x), to_k_(context), to_v_(context), {.heads = heads_}));
+}
+
+FeedForward::FeedForward(const Weights& weights, int64_t width)
+    : proj_(weights.scope("net", 0).scope("proj"), width, 8 * width),
+      out_(weights.scope("net", 2), 4 * width, width) {}
+
+torch::Tensor FeedForward::operator()(const torch::Tensor& x) const {
+    const std::vector<torch::Tensor> halves = proj_(x).chunk(2, -1);
+    return out_(halves[0] * torch::gelu(halves[1]));
+}
+
+BasicTransformerBlock::BasicTransformerBlock(const Weights& weights, const TransformerShape& shape)
+    : only_cross_attention_(shape.only_cross_attention),
+      norm1_(weights.scope("norm1"), shape.channels),
+      attn1_(weights.scope("attn1"), self_attention(shape)),
+      norm2_(weights.scope("norm2"), shape.channels),
+      attn2_(weights.scope("attn2"),
+             {.width = shape.channels, .context = shape.context, .heads = shape.heads}),
+      norm3_(weights.scope("norm3"), shape.channels),
+      ff_(weights.scope("ff"), shape.channels) {}
+
+torch::Tensor BasicTransformerBlock::operator()(const torch::Tensor& x,
+                                                const TransformerContext& context) const {
+    const torch::Tensor own = norm1_(x);
+    torch::Tensor seen = own;
+    if (only_cross_attention_) {
+        seen = context.encoder_hidden_states;
+    } else if (context.coupling != nullptr) {
+        seen = context.coupling->context(attn1_.site(), own);
+    }
+    torch::Tensor y = x + attn1_(own, seen);
+    y = y + attn2_(norm2_(y), context.encoder_hidden_states);
+    return y + ff_(norm3_(y));
+}
+
+Transformer2DModel::Transformer2DModel(const Weights& weights, const TransformerShape& shape)
+    : norm_(weights.scope("norm"), shape.norm_groups, shape.channels, 1e-6),
+      proj_in_(weights.scope("proj_in"), shape.channels, shape.channels,
+               {.pointwise = !shape.linear_projection}),
+      blocks_(make_blocks(weights, shape)),
+      proj_out_(weights.scope("proj_out"), shape.channels, shape.channels,
+                {.init = {Init::Kind::zeros}, .pointwise = !shape.linear_projection}) {}
+
+torch::Tensor Transformer2DModel::operator()(const torch::Tensor& x,
+                                             const TransformerContext& context) const {
+    torch::Tensor tokens = proj_in_(to_tokens(norm_(x)));
+    for (const BasicTransformerBlock& block : blocks_) {
+        tokens = block(tokens, context);
+    }
+    return x + to_map(proj_out_(tokens), x.size(2), x.size(3));
+}
+
+}  // namespace weft

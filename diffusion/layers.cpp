@@ -1,0 +1,135 @@
+#include "diffusion/layers.h"
+
+#include <cmath>
+
+#include "io/files/error.h"
+
+namespace weft {
+namespace {
+
+const Init zero_init{Init::Kind::zeros};
+const Init one_init{Init::Kind::ones};
+
+// Keeps a convolution's weight channels-last. A weight in training keeps its identity: only its
+// storage changes, so that the registered parameter and the layer stay one tensor.
+torch::Tensor channels_last(torch::Tensor weight, bool creating) {
+    const torch::Tensor reordered = weight.detach().contiguous(torch::MemoryFormat::ChannelsLast);
+    if (!creating) {
+        return reordered;
+    }
+    weight.set_data(reordered);
+    return weight;
+}
+
+}  // namespace
+
+Activation activation_named(const std::string& name, const std::string& where) {
+    if (name == "silu" || name == "swish") {
+        return Activation::silu;
+    }
+    if (name == "gelu") {
+        return Activation::gelu;
+    }
+    if (name == "quick_gelu") {
+        return Activation::quick_gelu;
+    }
+    if (name == "relu") {
+        return Activation::relu;
+    }
+    if (name == "mish") {
+        return Activation::mish;
+    }
+    throw Error(where, c10::str("unknown activation \"", name, "\""),
+                "known are silu, swish, gelu, quick_gelu, relu and mish");
+}
+
+torch::Tensor activate(const torch::Tensor& x, Activation activation) {
+    switch (activation) {
+        case Activation::silu:
+            return torch::silu(x);
+        case Activation::gelu:
+            return torch::gelu(x);
+        case Activation::quick_gelu:
+            return x * torch::sigmoid(1.702 * x);
+        case Activation::relu:
+            return torch::relu(x);
+        case Activation::mish:
+            return torch::mish(x);
+    }
+    TORCH_CHECK(false, "activation out of range: ", static_cast<int>(activation));
+}
+
+Linear::Linear(const Weights& weights, int64_t in, int64_t out, const LinearOptions& options)
+    : pointwise_(options.pointwise) {
+    const std::vector<int64_t> shape =
+        pointwise_ ? std::vector<int64_t>{out, in, 1, 1} : std::vector<int64_t>{out, in};
+    weight_ = weights.at("weight", shape, options.init);
+    if (options.bias) {
+        bias_ = weights.at("bias", {out}, zero_init);
+    }
+}
+
+torch::Tensor Linear::operator()(const torch::Tensor& x) const {
+    return torch::linear(x, pointwise_ ? weight_.flatten(1) : weight_, bias_);
+}
+
+Conv2d::Conv2d(const Weights& weights, int64_t in, int64_t out, const Conv2dOptions& options)
+    : stride_(options.stride),
+      padding_(options.padding < 0 ? (options.kernel - 1) / 2 : options.padding) {
+    weight_ =
+        channels_last(weights.at("weight", {out, in, options.kernel, options.kernel}, options.init),
+                      weights.creating());
+    if (options.bias) {
+        bias_ = weights.at("bias", {out}, zero_init);
+    }
+}
+
+torch::Tensor Conv2d::operator()(const torch::Tensor& x) const {
+    return torch::conv2d(x, weight_, bias_, stride_, padding_);
+}
+
+GroupNorm::GroupNorm(const Weights& weights, int64_t groups, int64_t channels, double eps)
+    : weight_(weights.at("weight", {channels}, one_init)),
+      bias_(weights.at("bias", {channels}, zero_init)),
+      groups_(groups),
+      eps_(eps) {
+    TORCH_CHECK(groups > 0 && channels % groups == 0, "group norm: ", channels, " channels in ",
+                groups, " groups");
+}
+
+torch::Tensor GroupNorm::operator()(const torch::Tensor& x) const {
+    return torch::group_norm(x, groups_, weight_, bias_, eps_);
+}
+
+LayerNorm::LayerNorm(const Weights& weights, int64_t width, double eps)
+    : weight_(weights.at("weight", {width}, one_init)),
+      bias_(weights.at("bias", {width}, zero_init)),
+      width_(width),
+      eps_(eps) {}
+
+torch::Tensor LayerNorm::operator()(const torch::Tensor& x) const {
+    return torch::layer_norm(x, {width_}, weight_, bias_, eps_);
+}
+
+Embedding::Embedding(const Weights& weights, int64_t count, int64_t width, Init init)
+    : weight_(weights.at("weight", {count, width}, init)) {}
+
+torch::Tensor Embedding::operator()(const torch::Tensor& ids) const {
+    return torch::embedding(weight_, ids);
+}
+
+torch::Tensor sinusoids(const torch::Tensor& positions, int64_t dim,
+                        const SinusoidOptions& options) {
+    const int64_t half = dim / 2;
+    const auto f32 = positions.options().dtype(torch::kFloat32);
+    const torch::Tensor exponents =
+        torch::arange(half, f32) *
+        (-std::log(10000.0) / (static_cast<double>(half) - options.freq_shift));
+    const torch::Tensor angles = positions.to(torch::kFloat32).unsqueeze(1) * exponents.exp();
+    const torch::Tensor first = options.flip_sin_to_cos ? angles.cos() : angles.sin();
+    const torch::Tensor second = options.flip_sin_to_cos ? angles.sin() : angles.cos();
+    const torch::Tensor both = torch::cat({first, second}, 1);  // [n, 2 * (dim / 2)]
+    return dim % 2 == 0 ? both : torch::constant_pad_nd(both, {0, 1});
+}
+
+}  // namespace weft
