@@ -1,0 +1,205 @@
+#include "video/editor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include "video/resample.h"
+
+namespace weft {
+namespace {
+
+/// Times a stage where someone watches.
+class OptionalLap {
+  public:
+    OptionalLap(const RenderWatch& watch, Stage stage) {
+        if (watch.clock != nullptr) {
+            lap_.emplace(*watch.clock, stage);
+        }
+    }
+
+  private:
+    std::optional<StageClock::Lap> lap_;
+};
+
+SamplerOptions sampler_options(const Job& job, std::span<const int64_t> index,
+                               const torch::Tensor& like, const RenderWatch& watch) {
+    SamplerOptions options;
+    const auto shape = like.sizes().slice(1).vec();
+    const std::vector<int64_t> frames(index.begin(), index.end());
+    options.noise = [noise = job.noise, frames, shape, device = like.device()](int64_t step) {
+        return noise.draw(NoisePurpose::step, static_cast<uint32_t>(step), frames, shape)
+            .to(device);
+    };
+    options.on_step = [&watch](int64_t /*step*/, const torch::Tensor& /*x*/) {
+        if (watch.on_step) {
+            watch.on_step();
+        }
+    };
+    return options;
+}
+
+/// The prompt key that holds at a time.
+int64_t prompt_at(const Curve<std::string>& prompt, double time_s) {
+    int64_t place = 0;
+    for (size_t i = 1; i < prompt.keys.size() && prompt.keys[i].at_s <= time_s; ++i) {
+        place = static_cast<int64_t>(i);
+    }
+    return place;
+}
+
+std::vector<std::string> texts_of(const Curve<std::string>& prompt) {
+    std::vector<std::string> texts;
+    for (const auto& key : prompt.keys) {
+        texts.push_back(key.value);
+    }
+    return texts;
+}
+
+FrameBatch select(const FrameBatch& batch, const std::vector<int64_t>& places) {
+    FrameBatch chosen{batch.pictures.index_select(0, torch::tensor(places)), {}, {}};
+    for (const int64_t place : places) {
+        chosen.index.push_back(batch.index.at(place));
+        chosen.time_s.push_back(batch.time_s.at(place));
+    }
+    return chosen;
+}
+
+void check(const FrameBatch& batch, const Fit& fit) {
+    const auto count = static_cast<int64_t>(batch.index.size());
+    TORCH_CHECK(batch.pictures.sizes() ==
+                    torch::IntArrayRef({count, 3, fit.source.height, fit.source.width}),
+                "frames of shape ", batch.pictures.sizes(), ", job for ", fit.source.width, "x",
+                fit.source.height);
+    TORCH_CHECK(batch.time_s.size() == batch.index.size(), count, " frames but ",
+                batch.time_s.size(), " times");
+}
+
+}  // namespace
+
+std::vector<NoiseStep> steps_for_strength(const DiffusionModel& model, const Job& job,
+                                          double strength) {
+    auto steps = model.levels(*job.sampler, *job.plan.steps, 1.0, job.spacing);
+    const double kept = strength * static_cast<double>(steps.size());
+    const auto count = std::clamp<int64_t>(std::llround(std::ceil(kept - 1e-9)), 1,
+                                           static_cast<int64_t>(steps.size()));
+    steps.erase(steps.begin(), steps.end() - count);
+
+    // Start part of the way into the first step that is kept.
+    const double part = kept - static_cast<double>(count - 1);
+    if (part < 1 - 1e-9) {
+        NoiseStep& first = steps.front();
+        const double t = first.to.t + part * (first.from.t - first.to.t);
+        first.from = model.schedule().level(
+            std::clamp<int64_t>(std::llround(t), 0, model.schedule().train_steps() - 1));
+    }
+    return steps;
+}
+
+Editor::Editor(std::shared_ptr<const DiffusionModel> model, Job job)
+    : model_(std::move(model)), job_(std::move(job)) {
+    prompts_ = model_->encode_text(texts_of(job_.plan.prompt));
+    negative_ = model_->encode_text({job_.plan.negative});
+}
+
+torch::Tensor Editor::render(const FrameBatch& batch, const RenderWatch& watch) const {
+    const torch::InferenceMode no_gradients;
+    check(batch, job_.fit);
+    // Frames of one strength share their noise levels and so can run together.
+    std::map<double, std::vector<int64_t>> by_strength;
+    for (size_t i = 0; i < batch.index.size(); ++i) {
+        by_strength[job_.strength(batch.time_s[i])].push_back(static_cast<int64_t>(i));
+    }
+    if (by_strength.size() == 1) {
+        return render_at(batch, by_strength.begin()->first, watch);
+    }
+    auto result = torch::empty_like(batch.pictures);
+    for (const auto& [strength, places] : by_strength) {
+        result.index_copy_(0, torch::tensor(places),
+                           render_at(select(batch, places), strength, watch));
+    }
+    return result;
+}
+
+torch::Tensor Editor::render_at(const FrameBatch& batch, double strength,
+                                const RenderWatch& watch) const {
+    if (strength <= 0) {
+        return batch.pictures;
+    }
+    const auto device = model_->placement().device;
+    torch::Tensor pictures;  // [n, 3, source]
+    torch::Tensor source;    // [n, c, h/8, w/8]
+    {
+        const OptionalLap lap(watch, Stage::encode_latents);
+        pictures = batch.pictures.to(device);
+        source = model_->encode(to_model(pictures, job_.fit));
+    }
+    const auto latents = denoised(source, batch, strength, watch);
+    const OptionalLap lap(watch, Stage::decode_latents);
+    auto edited = from_model(model_->decode(latents), job_.fit);
+    if (strength < 1) {
+        const auto held = from_model(model_->decode(source), job_.fit);
+        edited = edited + (1 - strength) * (pictures - held);
+    }
+    return edited.clamp(0, 1).cpu();
+}
+
+torch::Tensor Editor::denoised(const torch::Tensor& source, const FrameBatch& batch,
+                               double strength, const RenderWatch& watch) const {
+    const OptionalLap lap(watch, Stage::denoise);
+    const auto steps = steps_for_strength(*model_, job_, strength);
+    const auto noise = job_.noise.draw(NoisePurpose::start, 0, batch.index, source.sizes().slice(1))
+                           .to(source.device());
+    const auto start = add_noise(source, noise, steps.front().from);
+    return sample(*job_.sampler, model_->denoise(conditioning(source, batch)), start, steps,
+                  sampler_options(job_, batch.index, source, watch));
+}
+
+Conditioning Editor::conditioning(const torch::Tensor& source, const FrameBatch& batch) const {
+    Conditioning result{.text = prompts_,
+                        .negative = negative_,
+                        .source = {},
+                        .guidance = *job_.plan.guidance,
+                        .image_guidance = *job_.plan.image_guidance};
+    if (prompts_.size(0) > 1) {
+        std::vector<int64_t> keys;
+        for (const double time_s : batch.time_s) {
+            keys.push_back(prompt_at(job_.plan.prompt, time_s));
+        }
+        result.text = prompts_.index_select(0, torch::tensor(keys).to(prompts_.device()));
+    }
+    if (model_->traits().source_conditioned) {
+        result.source = source;
+    }
+    return result;
+}
+
+torch::Tensor generate(const DiffusionModel& model, const Job& job, std::span<const int64_t> index,
+                       const RenderWatch& watch) {
+    const torch::InferenceMode no_gradients;
+    const auto steps = steps_for_strength(model, job, 1.0);
+    const LevelRequest request{
+        .grid = job.sampler->grid, .spacing = job.spacing, .steps = *job.plan.steps};
+    const auto& traits = model.traits();
+    auto start = job.noise.draw(NoisePurpose::start, 0, index,
+                                {traits.latent_channels, job.fit.padded.height / traits.downscale,
+                                 job.fit.padded.width / traits.downscale});
+    start = start.to(model.placement().device) *
+            initial_scale(model.schedule(), request, steps.front().from);
+    const Conditioning conditioning{.text = model.encode_text({job.plan.prompt.at(0)}),
+                                    .negative = model.encode_text({job.plan.negative}),
+                                    .source = {},
+                                    .guidance = *job.plan.guidance,
+                                    .image_guidance = 1};
+    torch::Tensor latents;
+    {
+        const OptionalLap lap(watch, Stage::denoise);
+        latents = sample(*job.sampler, model.denoise(conditioning), start, steps,
+                         sampler_options(job, index, start, watch));
+    }
+    const OptionalLap lap(watch, Stage::decode_latents);
+    return from_model(model.decode(latents), job.fit).clamp(0, 1).cpu();
+}
+
+}  // namespace weft

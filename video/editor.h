@@ -1,0 +1,71 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "diffusion/model.h"
+#include "video/job.h"
+#include "video/stages.h"
+
+namespace weft {
+
+/// Frames of a clip that are edited together.
+struct FrameBatch {
+    torch::Tensor pictures;      // [n, 3, h, w] RGB in [0, 1], at the source's size
+    std::vector<int64_t> index;  // n frame numbers in the clip; they choose the noise
+    std::vector<double> time_s;  // n times from the clip's first frame; curves are read there
+};
+
+/// What a caller may watch while frames are made; every member may be empty.
+struct RenderWatch {
+    StageClock* clock = nullptr;
+    /// After each denoising step; what it throws ends the render.
+    std::function<void()> on_step;
+};
+
+/// The heart of weft: a pure function from source frames to edited frames. The same frame numbers,
+/// pictures and job give the same result in any order. Thread-safe: yes (const, no state).
+class Editor {
+  public:
+    /// Encodes the job's prompts once.
+    Editor(std::shared_ptr<const DiffusionModel> model, Job job);
+
+    /// Edits frames. Strength 0 gives the very pixels back. Below 1 the frame is taken to the noise
+    /// level of that strength and denoised from there, and the part of the source that the model's
+    /// latents cannot hold is added back by (1 - strength), so that the change starts at nothing
+    /// and grows, for every family of models.
+    /// @return [n, 3, h, w] in [0, 1] on the CPU
+    torch::Tensor render(const FrameBatch& batch, const RenderWatch& watch = {}) const;
+
+    const Job& job() const { return job_; }
+
+  private:
+    torch::Tensor render_at(const FrameBatch& batch, double strength,
+                            const RenderWatch& watch) const;
+    torch::Tensor denoised(const torch::Tensor& source, const FrameBatch& batch, double strength,
+                           const RenderWatch& watch) const;
+    Conditioning conditioning(const torch::Tensor& source, const FrameBatch& batch) const;
+
+    std::shared_ptr<const DiffusionModel> model_;
+    Job job_;
+    torch::Tensor prompts_;   // [keys of job.plan.prompt, 77, d]
+    torch::Tensor negative_;  // [1, 77, d]
+};
+
+/// Pictures from text alone, at the job's padded size cropped to its content size; one for each
+/// index. Neighbours share noise as the job's kind of noise says.
+/// @return [n, 3, fit.content] in [0, 1] on the CPU
+torch::Tensor generate(const DiffusionModel& model, const Job& job, std::span<const int64_t> index,
+                       const RenderWatch& watch = {});
+
+/// The sampler's steps for a strength in (0, 1]: the last part of the full walk. Where strength
+/// falls between two steps the first step starts in between, so that the start level moves without
+/// jumps.
+std::vector<NoiseStep> steps_for_strength(const DiffusionModel& model, const Job& job,
+                                          double strength);
+
+}  // namespace weft

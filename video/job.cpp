@@ -1,0 +1,178 @@
+#include "video/job.h"
+
+#include <c10/util/StringUtil.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "io/files/error.h"
+#include "video/plan_file.h"
+
+namespace weft {
+namespace {
+
+int64_t round_up(int64_t value, int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+template <class T>
+void fill(std::optional<T>& field, T otherwise) {
+    field = field.value_or(otherwise);
+}
+
+void fill(std::string& field, const std::string& otherwise) {
+    if (field.empty()) {
+        field = otherwise;
+    }
+}
+
+template <class T>
+void fill(Curve<T>& field, T otherwise) {
+    if (field.empty()) {
+        field = Curve<T>::constant(std::move(otherwise));
+    }
+}
+
+void fill_defaults(Plan& plan, const ModelTraits& traits) {
+    fill(plan.model, traits.name);
+    fill(plan.prompt, std::string());
+    fill(plan.strength, traits.defaults.strength);
+    fill(plan.guidance, traits.defaults.guidance);
+    fill(plan.image_guidance, traits.defaults.image_guidance);
+    fill(plan.steps, traits.defaults.steps);
+    fill(plan.sampler, traits.defaults.sampler);
+    fill(plan.seed, int64_t{0});
+    fill(plan.noise, "fixed");
+    fill(plan.noise_share, 1.0);
+    fill(plan.codec, "auto");
+    fill(plan.preset, "medium");
+}
+
+std::optional<Position> position(const std::string& text, const char* option) {
+    return text.empty() ? std::nullopt : std::optional(Position::parse(text, option));
+}
+
+/// The frame a position falls on; nullopt where the rate is unknown.
+std::optional<double> frame_of(const Position& place, const StreamInfo& source) {
+    if (place.frame) {
+        return static_cast<double>(*place.frame);
+    }
+    return source.frame_rate.is_zero()
+               ? std::nullopt
+               : std::optional(place.time.seconds() * source.frame_rate.value());
+}
+
+int64_t estimate_frames(const Job& job, const StreamInfo& source) {
+    const auto rate = source.frame_rate.value();
+    double last =
+        source.frames > 0 ? static_cast<double>(source.frames) : source.duration.seconds() * rate;
+    double first = 0;
+    if (job.from) {
+        first = frame_of(*job.from, source).value_or(0);
+    }
+    if (job.to) {
+        const auto end = frame_of(*job.to, source);
+        last = end && (last <= 0 || *end < last) ? *end : last;
+    }
+    return std::max<int64_t>(0, std::llround(std::ceil(last) - std::ceil(first)));
+}
+
+void check_range(const Job& job, const StreamInfo& source, Problems& problems) {
+    if (job.from && job.to) {
+        const auto first = frame_of(*job.from, source);
+        const auto end = frame_of(*job.to, source);
+        if (first && end && *end <= *first) {
+            problems.push_back(
+                c10::str("to: '", job.plan.to, "' is not after from '", job.plan.from, "'"));
+        }
+    }
+    const auto known = source.frames > 0 ? static_cast<double>(source.frames) : 0.0;
+    if (job.from && known > 0 && frame_of(*job.from, source).value_or(0) >= known) {
+        problems.push_back(c10::str("from: '", job.plan.from, "' is after the clip's end (",
+                                    source.frames, " frames)"));
+    }
+}
+
+/// The box that, given as --size, leads to the same fit: the side that rounding shortened stays
+/// loose.
+Size bounding_box(const Fit& fit) {
+    const auto loose = [](int64_t side) { return side + 1; };
+    const bool wide = fit.source.width >= fit.source.height;
+    return {wide ? fit.content.width : loose(fit.content.width),
+            wide ? loose(fit.content.height) : fit.content.height};
+}
+
+std::string size_text(const Size& size) {
+    return c10::str(size.width, "x", size.height);
+}
+
+}  // namespace
+
+Fit fit_size(Size source, const std::optional<Size>& box, const ModelTraits& traits) {
+    TORCH_CHECK(source.width > 0 && source.height > 0, "source of ", source.width, "x",
+                source.height);
+    const auto width = static_cast<double>(source.width);
+    const auto height = static_cast<double>(source.height);
+    double scale = 0;
+    if (box) {
+        scale = std::min(static_cast<double>(box->width) / width,
+                         static_cast<double>(box->height) / height);
+    } else {
+        scale = static_cast<double>(traits.native_size) / std::max(width, height);
+        scale = traits.source_conditioned ? std::min(scale, 1.0) : scale;
+    }
+    const auto scaled = [&](double side) {
+        return std::max<int64_t>(1, std::llround(side * scale));
+    };
+    const Size content{scaled(width), scaled(height)};
+    const auto multiple = std::max<int64_t>(1, traits.size_multiple);
+    return {
+        source, content, {round_up(content.width, multiple), round_up(content.height, multiple)}};
+}
+
+Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& traits,
+            const RunChoices& choices) {
+    Job job;
+    job.plan = plan;
+    fill_defaults(job.plan, traits);
+    job.sampler = &sampler_named(job.plan.sampler);
+    if (!job.plan.spacing.empty()) {
+        job.spacing = spacing_named(job.plan.spacing);
+    }
+    job.noise = {.kind = find_noise_kind(job.plan.noise),
+                 .seed = static_cast<uint64_t>(*job.plan.seed),
+                 .share = *job.plan.noise_share};
+    job.fit = fit_size({source.width, source.height}, parse_size(job.plan.size), traits);
+    fill(job.plan.size, size_text(bounding_box(job.fit)));
+    job.from = position(job.plan.from, "--from");
+    job.to = position(job.plan.to, "--to");
+    job.batch = choices.batch.value_or(choices.on_gpu ? 4 : 1);
+    job.frames = estimate_frames(job, source);
+    Problems problems;
+    check_range(job, source, problems);
+    throw_problems(problems);
+    return job;
+}
+
+int64_t working_bytes(const Job& job) {
+    // Source frames: read ahead and written behind by 4 each, the batch twice (in and out), all f32
+    // RGB, and the codecs' own pictures. Activations: measured 1.6 kB a model pixel and frame of a
+    // batch with guidance, for the starter on the CPU.
+    constexpr int64_t bytes_per_source_pixel = 12;
+    constexpr int64_t bytes_per_model_pixel = 1600;
+    const int64_t source_pixels = job.fit.source.width * job.fit.source.height;
+    const int64_t model_pixels = job.fit.padded.width * job.fit.padded.height;
+    const int64_t codec_bytes = source_pixels * 120;
+    return source_pixels * bytes_per_source_pixel * (8 + 4 * job.batch) + codec_bytes +
+           model_pixels * bytes_per_model_pixel * job.batch;
+}
+
+std::string describe(const Job& job) {
+    const auto frames = job.frames > 0 ? c10::str(job.frames) : std::string("unknown");
+    return c10::str(to_toml(job.plan), "# source ", size_text(job.fit.source), ", model ",
+                    size_text(job.fit.content), " padded to ", size_text(job.fit.padded),
+                    "\n# frames: ", frames, ", ", job.batch, " at a time", "\n# memory: about ",
+                    (working_bytes(job) >> 20), " MB beside the model\n");
+}
+
+}  // namespace weft

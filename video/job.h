@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "diffusion/model.h"
+#include "io/media/frame.h"
+#include "temporal/noise.h"
+#include "video/plan.h"
+
+namespace weft {
+
+/// How a source picture meets the model's grid: resized without distortion to `content`, padded at
+/// the right and bottom by repeating its edge to `padded`, and cropped back afterwards.
+struct Fit {
+    Size source;
+    Size content;  // same shape as source, to within a pixel
+    Size padded;   // content rounded up to the model's size multiple
+};
+
+/// Fits a source to a model. Without a box the longer side becomes the model's native size;
+/// source-conditioned models are never given more pixels than the source has.
+/// @param box the largest content size, from --size; its shape need not be the source's
+Fit fit_size(Size source, const std::optional<Size>& box, const ModelTraits& traits);
+
+/// A plan ready to run: every default filled, every name looked up. A value.
+struct Job {
+    Plan plan;  // every field set, except from, to and crf where they were not given
+    Fit fit;
+    NoiseField noise;
+    const Sampler* sampler = nullptr;  // never null
+    std::optional<Spacing> spacing;    // not set: the model's
+    std::optional<Position> from;
+    std::optional<Position> to;
+    int64_t batch = 1;   // frames edited together
+    int64_t frames = 0;  // estimate of frames to edit; 0 where unknown
+
+    double strength(double time_s) const { return plan.strength.at(time_s); }
+};
+
+/// What the machine adds to a plan; it does not travel in plan files.
+struct RunChoices {
+    std::optional<int64_t> batch;  // not set: 1 on the CPU, 4 on a GPU
+    bool on_gpu = false;
+};
+
+/// Fills a checked plan's defaults from the model and the source.
+/// Throws UsageError, listing everything, for combinations that do not work (`to` before `from`).
+Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& traits,
+            const RunChoices& choices = {});
+
+/// Estimate of the peak memory in bytes beside the model's weights: frames in flight at the
+/// source's size and activations at the model's. Within a factor of two on the CPU.
+int64_t working_bytes(const Job& job);
+
+/// The job for a person: the resolved plan as TOML, sizes, frames and memory as comments.
+std::string describe(const Job& job);
+
+}  // namespace weft

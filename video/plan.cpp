@@ -1,0 +1,355 @@
+#include "video/plan.h"
+
+#include <c10/util/StringUtil.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "diffusion/samplers.h"
+#include "io/files/error.h"
+#include "io/media/inspect.h"
+#include "io/media/time.h"
+#include "temporal/noise.h"
+
+namespace weft {
+namespace {
+
+std::string unknown_value(const std::string& text, const std::vector<std::string>& known) {
+    if (std::find(known.begin(), known.end(), text) != known.end()) {
+        return {};
+    }
+    return c10::str("unknown value '", text, "'; known: ", c10::Join(", ", known));
+}
+
+/// The names of a table's entries.
+template <class Entry>
+std::vector<std::string> names_of(std::span<const Entry> entries) {
+    std::vector<std::string> names;
+    for (const Entry& entry : entries) {
+        names.emplace_back(entry.name);
+    }
+    return names;
+}
+
+std::string sampler_problem(const std::string& text) {
+    return unknown_value(text, names_of(samplers()));
+}
+
+std::string spacing_problem(const std::string& text) {
+    return unknown_value(text, {"leading", "linspace", "trailing", "karras"});
+}
+
+std::string noise_problem(const std::string& text) {
+    return unknown_value(text, names_of(noise_kinds()));
+}
+
+std::string codec_problem(const std::string& text) {
+    auto known = available_codecs();
+    known.insert(known.begin(), "auto");
+    return unknown_value(text, known);
+}
+
+std::string preset_problem(const std::string& text) {
+    return unknown_value(text, {"ultrafast", "superfast", "veryfast", "faster", "fast", "medium",
+                                "slow", "slower", "veryslow"});
+}
+
+std::string size_problem(const std::string& text) {
+    return parse_size(text) ? "" : c10::str("'", text, "' is no size; write WxH, each 16 to 8192");
+}
+
+std::string position_problem(const std::string& text) {
+    try {
+        Position::parse(text, "");
+        return {};
+    } catch (const UsageError& error) {
+        return error.what();
+    }
+}
+
+const std::vector<PlanField>& field_table() {
+    static const std::vector<PlanField> fields{
+        {"prompt", "Edit", "TEXT",
+         "what the result should look like; a plan may change it over time", &Plan::prompt},
+        {"negative", "Edit", "TEXT", "what it should not look like (default: nothing)",
+         &Plan::negative},
+        {"strength",
+         "Edit",
+         "S",
+         "0 source untouched .. 1 full edit (default: the model's)",
+         &Plan::strength,
+         {0, 1}},
+        {"guidance",
+         "Edit",
+         "G",
+         "how closely to follow the prompt, 1 .. 30 (default: the model's)",
+         &Plan::guidance,
+         {1, 30}},
+        {"image_guidance",
+         "Edit",
+         "G",
+         "how closely to keep the source, 0 .. 10 (default: the model's)",
+         &Plan::image_guidance,
+         {0, 10}},
+        {"from",
+         "Edit",
+         "T",
+         "first moment: 12.5, 1:02.5 or 90f (default: start)",
+         &Plan::from,
+         {},
+         position_problem},
+        {"to", "Edit", "T", "end, not included (default: end)", &Plan::to, {}, position_problem},
+        {"model", "Model", "MODEL", "name, or folder in the diffusers layout (default: starter)",
+         &Plan::model},
+        {"steps",
+         "Model",
+         "N",
+         "denoising steps, 1 .. 1000 (default: the model's)",
+         &Plan::steps,
+         {1, 1000}},
+        {"sampler",
+         "Model",
+         "NAME",
+         c10::Join(", ", names_of(samplers())) + " (default: the model's)",
+         &Plan::sampler,
+         {},
+         sampler_problem},
+        {"spacing",
+         "Model",
+         "NAME",
+         "leading, linspace, trailing, karras (default: the model's)",
+         &Plan::spacing,
+         {},
+         spacing_problem},
+        {"size",
+         "Model",
+         "WxH",
+         "box the model's picture is fitted into (default: the model's size)",
+         &Plan::size,
+         {},
+         size_problem},
+        {"seed",
+         "Noise",
+         "N",
+         "0 .. 2^53; same seed, same result (default: 0)",
+         &Plan::seed,
+         {0, 0x1p53}},
+        {"noise",
+         "Noise",
+         "KIND",
+         c10::Join(", ", names_of(noise_kinds())) + " over the frames (default: fixed)",
+         &Plan::noise,
+         {},
+         noise_problem},
+        {"noise_share",
+         "Noise",
+         "A",
+         "mixed: 0 own .. 10 shared noise (default: 1)",
+         &Plan::noise_share,
+         {0, 10}},
+        {"codec",
+         "Output",
+         "NAME",
+         "auto, h264, h265, vp9, av1, prores, ffv1, png (default: auto)",
+         &Plan::codec,
+         {},
+         codec_problem},
+        {"crf", "Output", "Q", "0 best .. 63 smallest (default: 18 for h264)", &Plan::crf, {0, 63}},
+        {"preset",
+         "Output",
+         "NAME",
+         "ultrafast .. veryslow (default: medium)",
+         &Plan::preset,
+         {},
+         preset_problem},
+    };
+    return fields;
+}
+
+std::string out_of_range(double number, const Range& range) {
+    if (number >= range.low && number <= range.high) {  // false for NaN
+        return {};
+    }
+    return c10::str("must be from ", range.low, " to ", range.high, ", not ", number);
+}
+
+template <class T>
+std::string first_problem(const PlanField& field, const T& value) {
+    if constexpr (std::is_same_v<T, std::string>) {
+        return field.problem == nullptr ? std::string() : field.problem(value);
+    } else {
+        return out_of_range(static_cast<double>(value), field.range);
+    }
+}
+
+template <class T>
+std::string first_problem(const PlanField& field, const Curve<T>& curve) {
+    double last_s = -1;
+    for (const auto& key : curve.keys) {
+        if (!(key.at_s >= 0) || key.at_s <= last_s) {
+            return c10::str("key times must be 0 or more and rise; ", key.at_s, " does not");
+        }
+        last_s = key.at_s;
+        if (auto problem = first_problem(field, key.value); !problem.empty()) {
+            return problem;
+        }
+    }
+    return curve.empty() ? "needs at least one key" : std::string();
+}
+
+/// Converts what was written to what the member holds: a whole number serves as a number, a
+/// constant as a curve. nullopt: they do not fit.
+template <class To>
+std::optional<To> converted(const PlanValue& value) {
+    if (const auto* same = std::get_if<To>(&value)) {
+        return *same;
+    }
+    if constexpr (std::is_same_v<To, double>) {
+        if (const auto* whole = std::get_if<int64_t>(&value)) {
+            return static_cast<double>(*whole);
+        }
+    } else if constexpr (std::is_same_v<To, Curve<double>>) {
+        if (const auto number = converted<double>(value)) {
+            return Curve<double>::constant(*number);
+        }
+    } else if constexpr (std::is_same_v<To, Curve<std::string>>) {
+        if (const auto text = converted<std::string>(value)) {
+            return Curve<std::string>::constant(*text);
+        }
+    }
+    return std::nullopt;
+}
+
+template <class Held>
+constexpr const char* expected_words() {
+    if constexpr (std::is_same_v<Held, std::string> || std::is_same_v<Held, Curve<std::string>>) {
+        return "must be a text";
+    } else if constexpr (std::is_same_v<Held, int64_t>) {
+        return "must be a whole number";
+    } else {
+        return "must be a number";
+    }
+}
+
+template <class Held, class Member>
+std::string assign_as(const PlanField& field, Plan& plan, Member Plan::*member,
+                      const PlanValue& value) {
+    auto held = converted<Held>(value);
+    if (!held) {
+        return expected_words<Held>();
+    }
+    auto problem = first_problem(field, *held);
+    if (problem.empty()) {
+        plan.*member = std::move(*held);
+    }
+    return problem;
+}
+
+struct Assigner {
+    const PlanField& field;
+    Plan& plan;
+    const PlanValue& value;
+
+    template <class T>
+    std::string operator()(std::optional<T> Plan::*member) const {
+        return assign_as<T>(field, plan, member, value);
+    }
+
+    template <class T>
+    std::string operator()(T Plan::*member) const {
+        return assign_as<T>(field, plan, member, value);
+    }
+};
+
+struct Reader {
+    const Plan& plan;
+
+    template <class T>
+    std::optional<PlanValue> operator()(std::optional<T> Plan::*member) const {
+        const auto& value = plan.*member;
+        return value ? std::optional<PlanValue>(*value) : std::nullopt;
+    }
+
+    template <class T>
+    std::optional<PlanValue> operator()(T Plan::*member) const {
+        const auto& value = plan.*member;
+        return value.empty() ? std::nullopt : std::optional<PlanValue>(value);
+    }
+};
+
+template <class Number>
+std::optional<Number> parse_number(const std::string& text) {
+    Number number{};
+    const auto* end = text.data() + text.size();
+    const auto result = std::from_chars(text.data(), end, number);
+    if (text.empty() || result.ec != std::errc() || result.ptr != end) {
+        return std::nullopt;
+    }
+    return number;
+}
+
+bool holds_text(const PlanField& field) {
+    return std::holds_alternative<std::string Plan::*>(field.member) ||
+           std::holds_alternative<Curve<std::string> Plan::*>(field.member);
+}
+
+}  // namespace
+
+std::span<const PlanField> plan_fields() {
+    return field_table();
+}
+
+std::optional<Size> parse_size(const std::string& text) {
+    const auto cross = text.find('x');
+    if (cross == std::string::npos) {
+        return std::nullopt;
+    }
+    const auto width = parse_number<int64_t>(text.substr(0, cross));
+    const auto height = parse_number<int64_t>(text.substr(cross + 1));
+    const auto fits = [](const auto& side) { return side && *side >= 16 && *side <= 8192; };
+    return fits(width) && fits(height) ? std::optional(Size{*width, *height}) : std::nullopt;
+}
+
+std::string assign(const PlanField& field, Plan& plan, const PlanValue& value) {
+    return std::visit(Assigner{field, plan, value}, field.member);
+}
+
+std::string assign_text(const PlanField& field, Plan& plan, const std::string& text) {
+    if (holds_text(field)) {
+        return assign(field, plan, text);
+    }
+    if (const auto whole = parse_number<int64_t>(text)) {
+        return assign(field, plan, *whole);
+    }
+    if (const auto number = parse_number<double>(text)) {
+        return assign(field, plan, *number);
+    }
+    const bool whole = std::holds_alternative<std::optional<int64_t> Plan::*>(field.member);
+    return c10::str(whole ? "must be a whole number" : "must be a number", ", not '", text, "'");
+}
+
+std::optional<PlanValue> value_of(const PlanField& field, const Plan& plan) {
+    return std::visit(Reader{plan}, field.member);
+}
+
+void overlay(Plan& plan, const Plan& over) {
+    for (const PlanField& field : plan_fields()) {
+        std::visit(
+            [&](auto member) {
+                if (value_of(field, over)) {
+                    plan.*member = over.*member;
+                }
+            },
+            field.member);
+    }
+}
+
+void throw_problems(const Problems& problems) {
+    if (!problems.empty()) {
+        throw UsageError("", c10::Join("\n", problems));
+    }
+}
+
+}  // namespace weft
