@@ -1,0 +1,192 @@
+#include "diffusion/train/pairs.h"
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+
+#include "diffusion/train/edits.h"
+#include "diffusion/train/scenes.h"
+#include "diffusion/train/words.h"
+
+namespace weft {
+namespace {
+
+// Purposes of the dice of a pair.
+enum : uint64_t { k_scene = 11, k_choice, k_picture };
+
+/// What one pair is made of, before a px is drawn.
+struct PairPlan {
+    Scene source;
+    Scene target;
+    bool has_source = true;
+    bool same_scene = true;             // target is the source, perhaps with a style
+    const StyleEntry* style = nullptr;  // of the target
+    std::string text;
+};
+
+PairPlan generation_plan(uint64_t seed, double aspect, const PairOptions& options, Dice& dice) {
+    PairPlan plan;
+    plan.has_source = false;
+    plan.target =
+        dice.chance(options.simple) ? simple_scene(seed, aspect) : random_scene(seed, aspect);
+    plan.target.zoom = 1;
+    plan.target.shift_x = plan.target.shift_y = 0;
+    plan.text = caption(plan.target);
+    if (dice.chance(options.styled)) {
+        plan.style = &random_style(dice);
+        plan.text += ", " + random_name(*plan.style, dice);
+    } else if (dice.chance(0.1)) {
+        plan.text = "a picture of " + plan.text;
+    }
+    if (dice.chance(options.empty)) {
+        plan.text.clear();
+    }
+    plan.source = plan.target;
+    return plan;
+}
+
+PairPlan plan_pair(uint64_t seed, double aspect, const PairOptions& options) {
+    Dice dice(seed, k_choice);
+    const uint64_t scene_seed = Dice(seed, k_scene).next();
+    const double kind = dice.uniform();
+    if (kind < options.generation) {
+        return generation_plan(scene_seed, aspect, options, dice);
+    }
+    PairPlan plan;
+    if (kind < options.generation + options.scene_edit) {
+        auto edit = random_edit(scene_seed, aspect);
+        plan.source = edit.before;
+        plan.target = edit.after;
+        plan.same_scene = false;
+        plan.text = edit.text;
+        return plan;
+    }
+    plan.source = plan.target = random_scene(scene_seed, aspect);
+    if (kind >= options.generation + options.scene_edit + options.identity) {
+        plan.style = &random_style(dice);
+        plan.text = style_instruction(*plan.style, dice);
+    }
+    return plan;
+}
+
+/// Applies the styles to the pictures that have one, those of the same style together.
+void apply_styles(torch::Tensor& pictures, const std::vector<const StyleEntry*>& chosen) {
+    for (const auto& entry : styles()) {
+        std::vector<int64_t> indices;
+        for (size_t i = 0; i < chosen.size(); ++i) {
+            if (chosen[i] == &entry) {
+                indices.push_back(static_cast<int64_t>(i));
+            }
+        }
+        if (!indices.empty()) {
+            const auto rows = torch::tensor(indices, torch::kInt64).to(pictures.device());
+            pictures.index_copy_(0, rows, entry.apply(pictures.index_select(0, rows)).clamp(0, 1));
+        }
+    }
+}
+
+uint64_t seed_of(uint64_t seed, int64_t index, uint64_t purpose) {
+    return Dice(seed ^ (static_cast<uint64_t>(index) * 0xa0761d6478bd642fULL), purpose).next();
+}
+
+/// Texts that hold every word: kinds, colours, places, styles, templates, changes.
+std::vector<std::string> every_word() {
+    std::vector<std::string> texts;
+    for (const auto& entry : styles()) {
+        texts.push_back(entry.name);
+        texts.insert(texts.end(), entry.aliases.begin(), entry.aliases.end());
+    }
+    for (const auto& pattern : style_templates()) {
+        texts.push_back(filled(pattern, "neon"));
+    }
+    for (uint64_t seed = 0; seed < 600; ++seed) {
+        texts.push_back(caption(random_scene(seed, 1.0)));
+        texts.push_back(random_edit(seed, 1.0).text);
+    }
+    for (const auto& colour : colours()) {
+        for (size_t kind = 0; kind < k_named_kinds; ++kind) {
+            texts.push_back("a picture of a " + colour.name + " " + kind_names()[kind]);
+        }
+    }
+    return texts;
+}
+
+}  // namespace
+
+PairBatch make_pairs(uint64_t seed, int64_t first, int64_t count, int64_t height, int64_t width,
+                     const torch::Device& device, const PairOptions& options) {
+    TORCH_CHECK(count > 0 && height >= 16 && width >= 16, "make_pairs: ", count, " pairs of ",
+                height, "x", width);
+    const torch::NoGradGuard no_grad;
+    const double aspect = static_cast<double>(width) / static_cast<double>(height);
+    // Sources first, then the targets that are other scenes.
+    std::vector<PairPlan> plans;
+    std::vector<Scene> scenes;
+    std::vector<Scene> others;
+    std::vector<int64_t> other_rows;
+    for (int64_t i = 0; i < count; ++i) {
+        plans.push_back(plan_pair(seed_of(seed, first + i, 1), aspect, options));
+        scenes.push_back(plans.back().source);
+        if (!plans.back().same_scene) {
+            others.push_back(plans.back().target);
+            other_rows.push_back(i);
+        }
+    }
+    auto all = scenes;
+    all.insert(all.end(), others.begin(), others.end());
+    const auto clean = draw_scenes(all, height, width, device);
+    const auto shot = camera_noise(clean, all);
+
+    PairBatch batch;
+    batch.source = shot.narrow(0, 0, count).clone();
+    // Styles see the clean scene; where nothing is filtered the target keeps the camera's noise.
+    auto target = batch.source.clone();
+    std::vector<const StyleEntry*> chosen;
+    std::vector<uint8_t> has_source;
+    for (int64_t i = 0; i < count; ++i) {
+        const auto& plan = plans[i];
+        chosen.push_back(plan.style);
+        has_source.push_back(plan.has_source ? 1 : 0);
+        batch.text.push_back(plan.text);
+        if (plan.style != nullptr || !plan.has_source) {
+            target.select(0, i).copy_(clean.select(0, i));
+        }
+        if (!plan.has_source) {
+            batch.source.select(0, i).zero_();
+        }
+    }
+    for (size_t k = 0; k < other_rows.size(); ++k) {
+        target.select(0, other_rows[k]).copy_(shot.select(0, count + static_cast<int64_t>(k)));
+    }
+    apply_styles(target, chosen);
+    batch.target = target;
+    batch.has_source = torch::tensor(has_source, torch::kUInt8).to(torch::kBool).to(device);
+    return batch;
+}
+
+torch::Tensor make_scenes(uint64_t seed, int64_t first, int64_t count, int64_t height,
+                          int64_t width, const torch::Device& device) {
+    const torch::NoGradGuard no_grad;
+    const double aspect = static_cast<double>(width) / static_cast<double>(height);
+    std::vector<Scene> scenes;
+    std::vector<const StyleEntry*> chosen;
+    for (int64_t i = 0; i < count; ++i) {
+        const auto picture_seed = seed_of(seed, first + i, k_picture);
+        Dice dice(picture_seed, k_choice);
+        scenes.push_back(random_scene(picture_seed, aspect));
+        chosen.push_back(dice.chance(1.0 / 3) ? &random_style(dice) : nullptr);
+    }
+    auto pictures = camera_noise(draw_scenes(scenes, height, width, device), scenes);
+    apply_styles(pictures, chosen);
+    return pictures;
+}
+
+std::vector<std::string> sample_captions(uint64_t seed, int64_t count) {
+    auto texts = every_word();
+    for (int64_t i = 0; i < count; ++i) {
+        texts.push_back(plan_pair(seed_of(seed, i, 1), 1.0, {}).text);
+    }
+    return texts;
+}
+
+}  // namespace weft
