@@ -1,0 +1,67 @@
+#include "diffusion/train/train.h"
+
+#include <ATen/Context.h>
+
+#include <fstream>
+
+#include "diffusion/tokenizer_training.h"
+#include "diffusion/train/pairs.h"
+#include "diffusion/train/styles.h"
+#include "diffusion/train/train_autoencoder.h"
+#include "diffusion/train/train_unet.h"
+
+namespace weft {
+namespace {
+
+Tokenizer train_tokenizer(const Recipe& recipe, const std::filesystem::path& folder) {
+    const LearnedBpe bpe = learn_bpe(sample_captions(recipe.seed, 20000), recipe.text.merges);
+    std::filesystem::create_directories(folder / "tokenizer");
+    save_tokenizer(bpe, folder / "tokenizer");
+    return make_tokenizer(bpe);
+}
+
+constexpr const char* model_index = R"({
+  "_class_name": "StableDiffusionInstructPix2PixPipeline",
+  "_diffusers_version": "0.37.0",
+  "feature_extractor": [null, null],
+  "image_encoder": [null, null],
+  "requires_safety_checker": false,
+  "safety_checker": [null, null],
+  "scheduler": ["diffusers", "DDIMScheduler"],
+  "text_encoder": ["transformers", "CLIPTextModel"],
+  "tokenizer": ["transformers", "CLIPTokenizer"],
+  "unet": ["diffusers", "UNet2DConditionModel"],
+  "vae": ["weft", "PatchAutoencoder"]
+}
+)";
+
+void write_defaults(const Recipe& recipe, const std::filesystem::path& folder) {
+    std::ofstream(folder / "model_index.json") << model_index;
+    std::ofstream out(folder / "weft.json");
+    out << "{\n  \"steps\": " << recipe.steps << ",\n  \"guidance\": " << recipe.guidance
+        << ",\n  \"image_guidance\": 1.0,\n  \"sampler\": \"ddim\",\n  \"native_size\": "
+        << recipe.native_size << ",\n  \"words\": [";
+    const char* separator = "";
+    for (const StyleEntry& style : styles()) {
+        out << separator << '"' << style.name << '"';
+        separator = ", ";
+    }
+    out << "]\n}\n";
+}
+
+}  // namespace
+
+void train(const Recipe& recipe, const std::filesystem::path& folder, const TrainOptions& options) {
+    // The fused kernel's backward pass is slower than plain products on the short sequences of
+    // training.
+    if (options.placement.device.is_cpu()) {
+        at::globalContext().setSDPUseFlash(false);
+    }
+    std::filesystem::create_directories(folder / "training" / "sheets");
+    const Tokenizer tokenizer = train_tokenizer(recipe, folder);
+    const TrainedAutoencoder trained = train_autoencoder(recipe, folder, options);
+    train_unet(recipe, folder, options, *trained.autoencoder, tokenizer, trained.channel_weight);
+    write_defaults(recipe, folder);
+}
+
+}  // namespace weft
