@@ -44,9 +44,10 @@ struct StreamInfo {
     int64_t width = 0;           // pixels as delivered, after `rotation`
     int64_t height = 0;
     Rational sar;  // pixel aspect as delivered; 0 where unknown (square)
-    int rotation =
-        0;  // degrees clockwise that the reader turns stored pictures by: 0, 90, 180, 270
-    bool mirrored = false;         // the reader also flips them left to right, before turning
+    // Degrees clockwise (0, 90, 180, 270) that the reader turns stored pictures by; then, where
+    // `mirrored`, it flips them left to right.
+    int rotation = 0;
+    bool mirrored = false;
     Rational frame_rate;           // average, frames a second; 0 where unknown
     Rational time_base{1, 90000};  // of the source; every frame time is a whole number of it
     int64_t frames = 0;            // estimate; 0 where unknown

@@ -15,8 +15,9 @@ enum class Damage {
 };
 
 struct ReadOptions {
-    std::optional<Position> from;  // first frame read: the first one shown at or after it
-    std::optional<Position> to;    // end, not included
+    std::optional<Position> from =
+        std::nullopt;  // first frame read: the first one shown at or after it
+    std::optional<Position> to = std::nullopt;  // end, not included
     Damage damage = Damage::refuse;
     int threads = 2;                  // of the decoder
     int64_t max_pixels = 64'000'000;  // w*h of a frame; larger ones are an Error before allocation

@@ -14,16 +14,16 @@ struct WriteOptions {
     /// h264 h265 vp9 av1 prores ffv1 png; "auto": vp9 for .webm, h264 otherwise.
     std::string codec = "auto";
     /// Constant quality, 0 (best) to 51 (h264, h265) or 63 (vp9, av1); default 18, 20, 24, 24.
-    std::optional<double> crf;
+    std::optional<double> crf = std::nullopt;
     /// Encoder speed, "ultrafast" to "veryslow" (h264, h265); default "medium".
     std::string preset = "medium";
     /// File whose audio, subtitles, chapters, tags and attachments are carried over untouched;
     /// empty: nothing is.
-    std::filesystem::path side_source;
+    std::filesystem::path side_source = {};
     /// Part of the source's clock that is written: other streams are cut to [from, to). The time
     /// `from` becomes 0 in the output; unset, times are written as they are.
-    std::optional<Time> from;
-    std::optional<Time> to;
+    std::optional<Time> from = std::nullopt;
+    std::optional<Time> to = std::nullopt;
     /// Replace an existing file; otherwise it is an Error.
     bool overwrite = false;
     /// Of the encoder. Fixed rather than the machine's count: x264's result depends on it.

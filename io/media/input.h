@@ -1,0 +1,25 @@
+#pragma once
+
+// Opening media files with libav under weft's limits, for sources of io/media only.
+
+#include <filesystem>
+
+#include "io/media/frame.h"
+#include "io/media/libav.h"
+
+namespace weft {
+
+/// Opens a local file: regular files only, the `file` protocol only, no playlist formats (their
+/// text can name other files), pictures by their exact name. Streams are probed, decoders capped to
+/// `max_pixels`. Throws Error where the file is missing, a folder, empty or no media.
+InputHandle open_input(const std::filesystem::path& path, int64_t max_pixels = 64'000'000);
+
+/// Number of the stream that is the clip's picture: the default one, else the largest; covers do
+/// not count. -1 where there is none.
+int main_video_stream(const AVFormatContext& input);
+
+/// What the headers say about stream `index`.
+StreamInfo stream_info(const AVFormatContext& input, int index, const std::filesystem::path& path);
+SideStream side_stream(const AVStream& stream);
+
+}  // namespace weft

@@ -1,0 +1,121 @@
+#include "io/media/libav.h"
+
+#include <c10/util/Exception.h>
+
+#include <cstdarg>
+#include <limits>
+#include <mutex>
+
+#include "io/files/error.h"
+
+extern "C" {
+#include <libavutil/log.h>
+}
+
+namespace weft {
+namespace {
+
+/// libav's log callback is one per process, so what it collects is too.
+struct Log {
+    std::mutex mutex;
+    std::string first_error;
+};
+
+Log& log_store() {
+    static Log log;
+    return log;
+}
+
+void keep_first_error(void*, int level, const char* format, va_list args) {
+    if (level > AV_LOG_ERROR)
+        return;
+    char line[512];
+    std::vsnprintf(line, sizeof line, format, args);
+    std::string text(line);
+    while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.pop_back();
+    for (char& c : text) {
+        if (static_cast<unsigned char>(c) < ' ')
+            c = ' ';
+    }
+    Log& log = log_store();
+    const std::lock_guard lock(log.mutex);
+    if (log.first_error.empty())
+        log.first_error = text;
+}
+
+void install_log() {
+    static const bool installed = [] {
+        av_log_set_callback(keep_first_error);
+        return true;
+    }();
+    static_cast<void>(installed);
+}
+
+template <typename T>
+T* checked(T* p) {
+    if (p == nullptr)
+        throw Error("", "out of memory", "close other programs or work at a smaller size");
+    return p;
+}
+
+}  // namespace
+
+void LibavDelete::operator()(AVFormatContext* p) const {
+    avformat_close_input(&p);
+}
+
+void LibavDelete::operator()(AVCodecContext* p) const {
+    avcodec_free_context(&p);
+}
+
+void LibavDelete::operator()(AVFrame* p) const {
+    av_frame_free(&p);
+}
+
+void LibavDelete::operator()(AVPacket* p) const {
+    av_packet_free(&p);
+}
+
+void LibavDelete::operator()(SwsContext* p) const {
+    sws_freeContext(p);
+}
+
+FrameHandle make_frame() {
+    return FrameHandle(checked(av_frame_alloc()));
+}
+
+PacketHandle make_packet() {
+    return PacketHandle(checked(av_packet_alloc()));
+}
+
+void clear_log() {
+    install_log();
+    Log& log = log_store();
+    const std::lock_guard lock(log.mutex);
+    log.first_error.clear();
+}
+
+std::string first_logged_error() {
+    Log& log = log_store();
+    const std::lock_guard lock(log.mutex);
+    return log.first_error;
+}
+
+std::string error_text(int code) {
+    char words[AV_ERROR_MAX_STRING_SIZE] = "";
+    av_strerror(code, words, sizeof words);
+    const std::string logged = first_logged_error();
+    return logged.empty() ? words : logged + " (" + words + ")";
+}
+
+std::string file_url(const std::filesystem::path& path) {
+    return "file:" + path.string();
+}
+
+AVRational to_av(const Rational& r) {
+    AVRational result{0, 1};
+    av_reduce(&result.num, &result.den, r.num(), r.den(), std::numeric_limits<int>::max());
+    return result;
+}
+
+}  // namespace weft
