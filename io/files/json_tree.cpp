@@ -14,7 +14,7 @@ namespace weft {
 namespace {
 
 constexpr size_t max_levels = 64;
-constexpr size_t max_values = size_t{1} << 21U;
+constexpr size_t max_values = size_t{1} << 20U;
 
 // Sorts the members' indices by name and refuses a name that is there twice.
 void index_names(JsonObject& object, const std::string& where) {

@@ -31,7 +31,7 @@ struct JsonValue {
 };
 
 /// Parses a whole JSON text whose root is an object. Throws Error naming `where` on broken JSON,
-/// invalid UTF-8, a name given twice in one object, more than 64 levels, or more than 2^21 values
+/// invalid UTF-8, a name given twice in one object, more than 64 levels, or more than 2^20 values
 /// (which bounds the memory a hostile file can take). Thread-safe: yes.
 JsonObject parse_json(std::string_view text, const std::string& where);
 

@@ -256,7 +256,8 @@ struct SafeTensors::Mapping {
         const RegularFile file(path);
         const std::string where = path.string();
         const int64_t header = header_length(file, where);
-        read_header(file.head(length_bytes + header).substr(length_bytes));
+        const std::string head = file.head(length_bytes + header);
+        read_header(std::string_view(head).substr(length_bytes));
         check_layout(entries, file.size_bytes() - length_bytes - header, where);
         // Private and writable: an operation in place by mistake changes memory, never the file.
         void* mapped =
@@ -280,7 +281,7 @@ struct SafeTensors::Mapping {
     Mapping(const Mapping&) = delete;
     Mapping& operator=(const Mapping&) = delete;
 
-    void read_header(const std::string& text) {
+    void read_header(std::string_view text) {
         const std::string where = path.string();
         const JsonObject header = parse_json(text, where);
         for (const auto& [name, value] : header.members) {
