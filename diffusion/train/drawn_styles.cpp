@@ -16,7 +16,7 @@ constexpr int64_t k_cell_px = 8;
 torch::Tensor local_contrast(const torch::Tensor& grey) {
     const auto mean = blurred(grey, 8);
     const auto deviation = (blurred(grey.square(), 8) - mean.square()).clamp_min_(0).sqrt_();
-    return (grey - mean) / (deviation + 0.06);
+    return (grey - mean) / (deviation + 0.045);
 }
 
 /// Dark lines on the darker side of edges, 0..1 (difference of Gaussians with a soft threshold,
@@ -27,12 +27,21 @@ torch::Tensor ink_lines(const torch::Tensor& grey, double sigma_px, double gain)
     return (gap * gain - 0.5).clamp_(0, 1);
 }
 
-/// Strength of edges on both sides, 0..1, from locally normalised contrast.
+/// Length of the gradient of `x` smoothed by `sigma_px`, per two px.
+torch::Tensor slope(const torch::Tensor& x, double sigma_px) {
+    const auto smooth = blurred(x, sigma_px);
+    const auto dx = moved(smooth, 0, 1) - moved(smooth, 0, -1);
+    const auto dy = moved(smooth, 1, 0) - moved(smooth, -1, 0);
+    return (dx.square() + dy.square()).sqrt_();
+}
+
+/// Strength of edges on both sides, 0..1, from locally normalised contrast; sharp edges at
+/// `sigma_px`, soft ones at three times that.
 torch::Tensor edge_strength(const torch::Tensor& grey, double sigma_px, double gain) {
-    const auto contrast = blurred(local_contrast(grey), sigma_px);
-    const auto dx = moved(contrast, 0, 1) - moved(contrast, 0, -1);
-    const auto dy = moved(contrast, 1, 0) - moved(contrast, -1, 0);
-    return ((dx.square() + dy.square()).sqrt_() * gain - 0.18).clamp_(0, 1);
+    const auto contrast = local_contrast(grey);
+    const auto fine = slope(contrast, sigma_px) * gain;
+    const auto soft = slope(contrast, 3 * sigma_px) * (1.8 * gain);
+    return smoothstep(torch::maximum(fine, soft * 0.8), 0.25, 1.1);
 }
 
 torch::Tensor grey_picture(const torch::Tensor& grey) {
@@ -94,66 +103,65 @@ torch::Tensor charcoal_drawing(const torch::Tensor& picture) {
 }
 
 torch::Tensor watercolor_painting(const torch::Tensor& picture) {
-    const auto calm = kuwahara(kuwahara(picture, 6), 4);
-    // Pale washes: light, few tones, colours that run a little into each other.
+    const auto calm = blurred(kuwahara(kuwahara(picture, 5), 3), 0.8);
     const auto grey = luma(calm);
-    const auto tone = posterised((0.25 + 0.8 * grey).clamp_(0, 1), 6.0);
-    const auto chroma = blurred(calm - grey, 2.5) * 1.5;
-    const auto wash = (0.36 + 0.66 * tone + chroma).clamp_(0, 1);
-    // Pigment gathers in a dark rim beside edges; right on strong edges the white paper shows.
-    const auto edge = edge_strength(grey, 1.0, 0.55);
-    const auto rim = (blurred(edge, 2.5) * 1.7 - edge).clamp_(0, 1);
-    const auto gap = smoothstep(edge, 0.35, 0.9);
-    const auto pigment = wash * (1 - 0.55 * rim * (1.25 - wash));
-    return mix(pigment, colour_of(0.985, 0.98, 0.96, picture), 0.8 * gap).clamp_(0, 1);
+    // Washes of few tones whose colours run into each other.
+    const auto tone = posterised((0.12 + 0.9 * grey).clamp_(0, 1), 5.0);
+    const auto wash = (tone + blurred(calm - grey, 2.5) * 2.2).clamp_(0, 1);
+    // Pigment is thin inside a wash and gathers at its rim; lights are left as bare paper.
+    const auto edge = edge_strength(grey, 1.0, 1.0);
+    const auto rim = (blurred(edge, 3.0) * 1.3).clamp_(0, 1);
+    const auto bare = smoothstep(grey, 0.55, 0.9);
+    const auto density = (0.52 + 0.36 * rim + 0.45 * edge) * (1 - 0.75 * bare) + 0.15 * edge;
+    return mix(colour_of(0.99, 0.985, 0.965, picture), wash, density.clamp(0, 1)).clamp_(0, 1);
 }
 
 torch::Tensor oil_painting(const torch::Tensor& picture) {
-    const auto strokes = kuwahara(kuwahara(picture, 7), 5);
-    const auto rich = saturated(strokes, 1.75);
-    const auto contrast = (rich - 0.46) * 1.25 + 0.46;
+    const auto strokes = blurred(kuwahara(kuwahara(picture, 5), 5), 0.8);
+    const auto rich = saturated(strokes, 1.6);
+    const auto contrast = (rich - 0.46) * 1.12 + 0.46;
     // Thick paint catches light from the upper left on the borders of strokes.
     const auto height = luma(strokes);
-    const auto relief = (moved(height, 1, 1) - moved(height, -1, -1)).clamp_(-0.12, 0.12) * 0.7;
+    const auto relief = (moved(height, 1, 1) - moved(height, -1, -1)).clamp_(-0.12, 0.12) * 1.1;
     return ((contrast + relief) * colour_of(1.02, 0.98, 0.90, picture)).clamp_(0, 1);
 }
 
 torch::Tensor comic_book(const torch::Tensor& picture) {
-    const auto flat = kuwahara(picture, 4);
+    const auto flat = blurred(kuwahara(kuwahara(picture, 4), 3), 0.5);
     const auto grey = luma(flat);
-    const auto levels = posterised(smoothstep(grey, 0.05, 0.9), 3.0) * 0.8 + 0.2;
-    // Flat bright inks: the chroma is raised with the tone it belongs to.
-    const auto chroma = (flat - grey) / (grey + 0.15);
-    const auto inks = (levels * (1 + 1.35 * chroma)).clamp_(0, 1);
-    const auto lines = ink_lines(grey, 1.4, 9.0);
-    return inks * (1 - smoothstep(lines, 0.15, 0.75)) + 0.02;
+    // Flat bright inks: three tones, the chroma well above the picture's own.
+    const auto tone = posterised(smoothstep(grey, 0.0, 0.85), 3.0) * 0.72 + 0.24;
+    const auto chroma = posterised(flat - grey, 10.0) * 2.6;
+    const auto inks = (tone + chroma).clamp_(0, 1);
+    const auto lines = ink_lines(luma(kuwahara(picture, 3)), 1.5, 7.0);
+    return (inks * (1 - smoothstep(lines, 0.35, 0.85)) + 0.015).clamp_(0, 1);
 }
 
 torch::Tensor neon_lines(const torch::Tensor& picture) {
-    const auto calm = blurred(picture, 1.0);
+    const auto calm = blurred(kuwahara(picture, 3), 0.8);
     const auto grey = luma(calm);
-    const auto edge = edge_strength(grey, 0.8, 0.75);
+    const auto edge = edge_strength(grey, 1.2, 1.9);
     // Tubes take the hue of what they outline; greys get cyan where dark and magenta where light.
-    const auto hue = blurred(calm - grey, 2.0) * 5.0;
-    const auto share = smoothstep(grey, 0.2, 0.7);
+    const auto hue = blurred(calm - grey, 2.0) * 3.5;
+    const auto share = smoothstep(grey, 0.25, 0.65);
     const auto fallback =
-        mix(colour_of(0.05, 0.75, 1.0, picture), colour_of(1.0, 0.15, 0.8, picture), share);
-    const auto colour = (fallback * 0.75 + hue + 0.1).clamp_(0, 1);
-    const auto glow = blurred(colour * edge, 4.0) * 0.75;
-    const auto core = edge.square() * 0.35;
-    return (calm * 0.05 + colour * edge + glow + core).clamp_(0, 1);
+        mix(colour_of(0.0, 0.80, 1.0, picture), colour_of(1.0, 0.10, 0.85, picture), share);
+    const auto colour = (fallback + hue).clamp_(0, 1);
+    const auto glow = blurred(colour * edge, 5.0) * 1.5;
+    const auto core = edge.square() * 0.25;
+    return (saturated(calm, 1.5) * 0.07 + colour * edge + glow + core).clamp_(0, 1);
 }
 
 torch::Tensor blueprint(const torch::Tensor& picture) {
-    const auto grey = blurred(luma(picture), 0.7);
-    const auto edge = smoothstep(edge_strength(grey, 0.9, 0.75), 0.1, 0.7);
+    const auto grey = luma(blurred(kuwahara(picture, 3), 0.6));
+    const auto edge = edge_strength(grey, 0.9, 1.1);
     const auto tone = posterised(smoothstep(grey, 0.0, 1.0), 3.0);
-    const auto paper = colour_of(0.05, 0.19, 0.50, picture) * (0.75 + 0.5 * tone);
+    const auto paper = colour_of(0.05, 0.20, 0.52, picture) * (0.75 + 0.5 * tone);
     return mix(paper, colour_of(0.90, 0.95, 1.0, picture), edge * 0.95).clamp_(0, 1);
 }
 
 torch::Tensor poster(const torch::Tensor& picture) {
-    const auto grey = luma(kuwahara(picture, 5));
+    const auto grey = luma(blurred(kuwahara(picture, 5), 1.0));
     const auto lit = (grey + 0.06 * local_contrast(grey)).clamp_(0, 1);
     // Four inks of a screen print, dark to light.
     auto print = mix(colour_of(0.09, 0.14, 0.30, picture), colour_of(0.78, 0.17, 0.17, picture),
@@ -170,10 +178,10 @@ torch::Tensor pixel_art(const torch::Tensor& picture) {
 torch::Tensor mosaic(const torch::Tensor& picture) {
     const auto tiles = saturated(cell_means(picture), 1.4) * 1.08 + 0.02;
     const auto [y, x] = cell_position(picture);
-    const auto grout = smoothstep(torch::maximum(x.abs(), y.abs()), 0.36, 0.47);
+    const auto grout = smoothstep(torch::maximum(x.abs(), y.abs()), 0.40, 0.50);
     // Each tile is lit from the upper left.
     const auto lit = tiles * (1 - 0.35 * (x + y));
-    return mix(lit, colour_of(0.16, 0.15, 0.15, picture), grout).clamp_(0, 1);
+    return mix(lit, colour_of(0.30, 0.28, 0.27, picture), grout * 0.85).clamp_(0, 1);
 }
 
 torch::Tensor halftone(const torch::Tensor& picture) {

@@ -27,10 +27,18 @@ struct PairPlan {
 PairPlan generation_plan(uint64_t seed, double aspect, const PairOptions& options, Dice& dice) {
     PairPlan plan;
     plan.has_source = false;
-    plan.target =
-        dice.chance(options.simple) ? simple_scene(seed, aspect) : random_scene(seed, aspect);
-    plan.target.zoom = 1;
-    plan.target.shift_x = plan.target.shift_y = 0;
+    if (dice.chance(options.simple)) {
+        plan.target = simple_scene(seed, aspect);
+    } else {
+        plan.target = random_scene(seed, aspect);
+        // What has few words is rare here, and all is seen whole and in good light.
+        for (uint64_t k = 1; plan.target.place >= Place::leaves && dice.chance(0.75); ++k) {
+            plan.target = random_scene(seed + k * 0x51ed27ULL, aspect);
+        }
+        plan.target.zoom = 1;
+        plan.target.shift_x = plan.target.shift_y = 0;
+        plan.target.lens = {};
+    }
     plan.text = caption(plan.target);
     if (dice.chance(options.styled)) {
         plan.style = &random_style(dice);

@@ -18,7 +18,7 @@ struct PairOptions {
         0.12;  // a scene drawn twice: recolour, remove, add, other sky, other ground
     double generation = 0.25;  // no source; the text is a caption, at times with a style
     /// Of the generation pairs: one large thing "a COLOUR KIND" on a simple or scenic ground.
-    double simple = 0.5;
+    double simple = 0.55;
     /// Of the generation pairs: a styled target, "CAPTION, STYLE".
     double styled = 0.25;
     /// Of the generation pairs: empty text (the neutral point without a source).

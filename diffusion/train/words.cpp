@@ -8,6 +8,8 @@ const std::vector<std::string>& style_templates() {
                                                        "make it look like {}",
                                                        "as a {}",
                                                        "turn it into {}",
+                                                       "turn it into a {}",
+                                                       "make it a {}",
                                                        "{} style",
                                                        "in the style of {}",
                                                        "in {} style",
