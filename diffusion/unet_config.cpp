@@ -182,6 +182,11 @@ std::string json(const std::string& text) {
     return c10::str("\"", text, "\"");
 }
 
+// A literal would otherwise count as a flag.
+std::string json(const char* text) {
+    return json(std::string(text));
+}
+
 std::string json(int64_t number) {
     return std::to_string(number);
 }
