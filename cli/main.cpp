@@ -11,6 +11,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "diffusion/device.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -188,6 +189,7 @@ int run(int argc, const char* const* argv) {
 }  // namespace weft
 
 int main(int argc, char** argv) {
+    weft::tune_allocator();
     weft::install_signal_handlers();
     return weft::run(argc, argv);
 }

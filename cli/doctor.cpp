@@ -1,0 +1,71 @@
+// weft doctor
+#include <ATen/Parallel.h>
+#include <torch/version.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/command.h"
+#include "cli/models.h"
+#include "cli/report.h"
+#include "diffusion/device.h"
+#include "diffusion/model.h"
+#include "io/files/error.h"
+#include "io/media/inspect.h"
+
+namespace weft {
+namespace {
+
+const char* dtype_name(torch::ScalarType dtype) {
+    return dtype == torch::kFloat32 ? "f32" : dtype == torch::kBFloat16 ? "bf16" : "f16";
+}
+
+Report describe_starter(const Context& context) {
+    std::vector<std::string> shelves;
+    for (const auto& shelf : model_shelves(context)) {
+        shelves.push_back(shelf.string());
+    }
+    Report report{{"looked_in", shelves}};
+    try {
+        const auto folder = locate_model("", context);
+        const auto traits = DiffusionModel::read_traits(folder);
+        report["found"] = true;
+        report["path"] = folder.string();
+        report["family"] = traits.family;
+    } catch (const Error& error) {
+        report["found"] = false;
+        report["problem"] = error.what();
+    }
+    return report;
+}
+
+Report examine(const Context& context) {
+    const auto placement = choose_placement({});
+    Report report{{"weft", WEFT_VERSION},
+                  {"libtorch", TORCH_VERSION},
+                  {"program", context.program.string()},
+                  {"cpu", describe_cpu()},
+                  {"threads", at::get_num_threads()},
+                  {"cpu_bf16", cpu_has_bf16()},
+                  {"gpus", describe_gpus()}};
+    if (const auto problem = cuda_problem(); !problem.empty()) {
+        report["gpu_problem"] = problem;
+    }
+    report["device"] = placement.device.str();
+    report["dtype"] = dtype_name(placement.dtype);
+    report["codecs"] = available_codecs();
+    report["starter"] = describe_starter(context);
+    return report;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& command, Context& context) {
+    auto json = std::make_shared<bool>(false);
+    command.add_flag("--json", *json, "print JSON");
+    command.footer("");
+    command.callback([json, &context] {
+        print_report(examine(context), *json ? ReportStyle::json : ReportStyle::text);
+    });
+}
+
+}  // namespace weft

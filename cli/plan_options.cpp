@@ -1,0 +1,107 @@
+#include "cli/plan_options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "cli/progress.h"
+#include "video/plan_file.h"
+
+namespace weft {
+namespace {
+
+std::string option_name(const PlanField& field) {
+    std::string name = field.key;
+    std::replace(name.begin(), name.end(), '_', '-');
+    return "--" + name;
+}
+
+void add_field(CLI::App& command, const PlanField& field,
+               const std::shared_ptr<PlanOptions>& options) {
+    const auto name = option_name(field);
+    const auto set = [&field, name, options](const std::string& text) {
+        const auto problem = assign_text(field, options->given, text);
+        if (!problem.empty()) {
+            options->problems.push_back(name + ": " + problem);
+        }
+    };
+    command
+        .add_option_function<std::string>(name == "--prompt" ? "-p,--prompt" : name, set,
+                                          field.help)
+        ->type_name(field.value)
+        ->group(field.group);
+}
+
+void add_machine_options(CLI::App& command, const std::shared_ptr<PlanOptions>& options) {
+    const char* group = "Machine";
+    command
+        .add_option("--device", options->device.device, "auto, cpu, cuda, cuda:N (default: auto)")
+        ->type_name("NAME")
+        ->group(group);
+    command.add_option("--dtype", options->device.dtype, "auto, f32, bf16, f16 (default: auto)")
+        ->type_name("NAME")
+        ->group(group);
+    command.add_option("--threads", options->threads, "1 .. 1024 (default: all cores)")
+        ->type_name("N")
+        ->check(CLI::Range(1, 1024))
+        ->group(group);
+    command
+        .add_option("--batch", options->batch,
+                    "frames edited together, 1 .. 64 (default: 1, GPU 4)")
+        ->type_name("N")
+        ->check(CLI::Range(1, 64))
+        ->group(group);
+}
+
+void add_run_options(CLI::App& command, const std::shared_ptr<PlanOptions>& options) {
+    const char* group = "Run";
+    command.add_option("--plan", options->plan_file, "read a plan; options override it")
+        ->type_name("FILE.toml")
+        ->group(group);
+    command.add_option("--save-plan", options->save_plan, "write the plan that runs")
+        ->type_name("FILE.toml")
+        ->group(group);
+    command.add_flag("--dry-run", options->dry_run, "print the resolved plan and stop")
+        ->group(group);
+    command.add_flag("-y,--overwrite", options->overwrite, "replace an existing OUT")->group(group);
+    command
+        .add_option("--progress", options->progress, "auto, bar, plain, json, none (default: auto)")
+        ->type_name("KIND")
+        ->group(group);
+}
+
+}  // namespace
+
+void add_plan_options(CLI::App& command, const std::shared_ptr<PlanOptions>& options,
+                      const std::vector<std::string>& left_out) {
+    command.get_formatter()->column_width(26);
+    for (const PlanField& field : plan_fields()) {
+        if (std::find(left_out.begin(), left_out.end(), field.key) == left_out.end()) {
+            add_field(command, field, options);
+        }
+    }
+    add_machine_options(command, options);
+    add_run_options(command, options);
+}
+
+Plan collect_plan(const PlanOptions& options) {
+    PlanReading reading;
+    if (!options.plan_file.empty()) {
+        reading = read_plan(options.plan_file);
+    }
+    auto problems = reading.problems;
+    problems.insert(problems.end(), options.problems.begin(), options.problems.end());
+    if (!progress_mode_named(options.progress)) {
+        problems.push_back("--progress: unknown value '" + options.progress +
+                           "'; known: auto, bar, plain, json, none");
+    }
+    throw_problems(problems);
+    overlay(reading.plan, options.given);
+    return reading.plan;
+}
+
+Placement set_up_device(const PlanOptions& options) {
+    set_threads(options.threads);
+    return choose_placement(options.device);
+}
+
+}  // namespace weft
