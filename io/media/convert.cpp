@@ -313,7 +313,9 @@ FrameHandle PictureEncoder::encode(const torch::Tensor& pixels) {
 }
 
 void PictureEncoder::encode_rgb(const torch::Tensor& pixels, AVFrame& frame) const {
-    const torch::Tensor codes = pixels.mul(peak(format_)).round_();
+    torch::Tensor codes = pixels.mul(peak(format_)).round_();
+    if (has_flag(format_, AV_PIX_FMT_FLAG_BE) && format_depth(format_) > 8)
+        codes = codes.remainder(256).mul_(256).add_(codes.div(256).floor_());  // swap the bytes
     const AVPixFmtDescriptor& layout = describe(format_);
     const torch::ScalarType type = plane_type(format_);
     const int64_t item = static_cast<int64_t>(c10::elementSize(type));

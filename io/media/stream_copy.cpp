@@ -1,0 +1,242 @@
+#include "io/media/stream_copy.h"
+
+#include <c10/util/StringUtil.h>
+
+#include <array>
+#include <cstring>
+
+#include "io/files/error.h"
+#include "io/media/input.h"
+
+namespace weft {
+namespace {
+
+/// Tags that describe the old file rather than the clip.
+bool is_stale_tag(const std::string& key) {
+    static const std::array<const char*, 11> stale = {
+        "major_brand", "minor_version",    "compatible_brands", "encoder", "ENCODER",  "rotate",
+        "DURATION",    "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES",   "BPS",     "vendor_id"};
+    for (const char* entry : stale) {
+        if (key == entry)
+            return true;
+    }
+    return key.rfind("_STATISTICS", 0) == 0 || key.rfind("DURATION-", 0) == 0 ||
+           key.rfind("BPS-", 0) == 0 || key.rfind("NUMBER_OF_", 0) == 0;
+}
+
+void copy_tags(const AVDictionary* from, AVDictionary** to) {
+    const AVDictionaryEntry* entry = nullptr;
+    while ((entry = av_dict_get(from, "", entry, AV_DICT_IGNORE_SUFFIX)) != nullptr) {
+        if (!is_stale_tag(entry->key))
+            av_dict_set(to, entry->key, entry->value, 0);
+    }
+}
+
+void copy_side_data(const AVStream& from, AVStream& to) {
+    for (int i = 0; i < from.nb_side_data; ++i) {
+        const AVPacketSideData& data = from.side_data[i];
+        uint8_t* place = av_stream_new_side_data(&to, data.type, data.size);
+        if (place != nullptr)
+            std::memcpy(place, data.data, data.size);
+    }
+}
+
+/// Colour volume and 3D layout stay true for the edited picture; a rotation does not, it is
+/// applied.
+void copy_picture_side_data(const AVStream& from, AVStream& to) {
+    for (int i = 0; i < from.nb_side_data; ++i) {
+        const AVPacketSideData& data = from.side_data[i];
+        if (data.type != AV_PKT_DATA_MASTERING_DISPLAY_METADATA &&
+            data.type != AV_PKT_DATA_CONTENT_LIGHT_LEVEL && data.type != AV_PKT_DATA_SPHERICAL &&
+            data.type != AV_PKT_DATA_STEREO3D)
+            continue;
+        uint8_t* place = av_stream_new_side_data(&to, data.type, data.size);
+        if (place != nullptr)
+            std::memcpy(place, data.data, data.size);
+    }
+}
+
+/// The codec tag where the container knows it for this codec, else 0 (the container's own).
+uint32_t fitting_tag(const AVOutputFormat& format, const AVCodecParameters& parameters) {
+    unsigned int own = 0;
+    if (format.codec_tag == nullptr ||
+        av_codec_get_id(format.codec_tag, parameters.codec_tag) == parameters.codec_id ||
+        av_codec_get_tag2(format.codec_tag, parameters.codec_id, &own) == 0)
+        return parameters.codec_tag;
+    return 0;
+}
+
+std::string container_name(const AVFormatContext& output) {
+    return std::string(".") + output.oformat->name;
+}
+
+}  // namespace
+
+void write_packet(AVFormatContext& output, AVPacket& packet, const std::string& name) {
+    int code = av_interleaved_write_frame(&output, &packet);
+    if (code >= 0 && output.pb != nullptr && output.pb->error < 0)
+        code = output.pb->error;
+    if (code < 0)
+        throw Error(name, "cannot be written: " + error_text(code),
+                    "free some space or choose another folder");
+}
+
+StreamCopy::StreamCopy(const WriteOptions& options, AVFormatContext& output, AVStream& video)
+    : path_(options.side_source),
+      output_(output),
+      input_(open_input(options.side_source)),
+      main_video_(main_video_stream(*input_)),
+      from_(options.from.value_or(Time())),
+      cut_start_(options.from.has_value()),
+      to_(options.to),
+      target_(input_->nb_streams, -1),
+      pending_(make_packet()) {
+    if (main_video_ >= 0) {
+        const AVStream& source = *input_->streams[main_video_];
+        copy_tags(source.metadata, &video.metadata);
+        video.disposition = source.disposition;
+        copy_picture_side_data(source, video);
+    }
+    copy_tags(input_->metadata, &output_.metadata);
+    add_streams();
+    copy_chapters();
+    if (cut_start_ && from_ > Time(10, 1)) {
+        const int64_t target = (from_ - Time(5, 1)).ticks({1, AV_TIME_BASE});
+        // A failed seek leaves the position at the start, which is only slower.
+        static_cast<void>(av_seek_frame(input_.get(), -1, target, AVSEEK_FLAG_BACKWARD));
+    }
+}
+
+bool StreamCopy::can_hold(const AVStream& source) const {
+    const AVCodecParameters& parameters = *source.codecpar;
+    const bool matroska = std::strcmp(output_.oformat->name, "matroska") == 0;
+    if (parameters.codec_type == AVMEDIA_TYPE_ATTACHMENT)
+        return matroska;
+    if (parameters.codec_id == AV_CODEC_ID_NONE || parameters.codec_type == AVMEDIA_TYPE_DATA)
+        return false;
+    return avformat_query_codec(output_.oformat, parameters.codec_id, FF_COMPLIANCE_NORMAL) != 0;
+}
+
+void StreamCopy::add_streams() {
+    for (unsigned i = 0; i < input_->nb_streams; ++i) {
+        AVStream& source = *input_->streams[i];
+        const SideStream side = side_stream(source);
+        const bool timecode = source.codecpar->codec_tag == MKTAG('t', 'm', 'c', 'd');
+        source.discard = AVDISCARD_ALL;
+        if (static_cast<int>(i) == main_video_ || timecode)
+            continue;  // a timecode track is made anew from the stream's timecode tag
+        if (can_hold(source)) {
+            source.discard = AVDISCARD_DEFAULT;
+            add_stream(source);
+            continue;
+        }
+        warnings_.push_back(c10::str("stream ", i, " (", side.kind, ", ", side.codec,
+                                     ") is left out: a ", container_name(output_),
+                                     " file cannot hold it; .mkv can"));
+    }
+}
+
+void StreamCopy::add_stream(const AVStream& source) {
+    AVStream* stream = avformat_new_stream(&output_, nullptr);
+    TORCH_CHECK(stream != nullptr, "out of memory");
+    const int code = avcodec_parameters_copy(stream->codecpar, source.codecpar);
+    TORCH_CHECK(code >= 0, "out of memory");
+    stream->codecpar->codec_tag = fitting_tag(*output_.oformat, *source.codecpar);
+    stream->time_base = source.time_base;
+    stream->avg_frame_rate = source.avg_frame_rate;
+    stream->sample_aspect_ratio = source.sample_aspect_ratio;
+    stream->disposition = source.disposition;
+    copy_tags(source.metadata, &stream->metadata);
+    copy_side_data(source, *stream);
+    target_[source.index] = stream->index;
+}
+
+/// Chapters of the written part, moved to its clock.
+void StreamCopy::copy_chapters() {
+    if (input_->nb_chapters == 0)
+        return;
+    const size_t room = input_->nb_chapters * sizeof(AVChapter*);
+    output_.chapters = static_cast<AVChapter**>(av_mallocz(room));
+    TORCH_CHECK(output_.chapters != nullptr, "out of memory");
+    for (unsigned i = 0; i < input_->nb_chapters; ++i) {
+        const AVChapter& source = *input_->chapters[i];
+        const Rational base = from_av(source.time_base);
+        const Time start = Time::of(source.start, base) - from_;
+        const Time end = Time::of(source.end, base) - from_;
+        if (end <= Time() || (to_ && Time::of(source.start, base) >= *to_))
+            continue;
+        auto* chapter = static_cast<AVChapter*>(av_mallocz(sizeof(AVChapter)));
+        TORCH_CHECK(chapter != nullptr, "out of memory");
+        chapter->id = source.id;
+        chapter->time_base = source.time_base;
+        chapter->start = std::max<int64_t>(0, start.ticks(base));
+        chapter->end = end.ticks(base);
+        if (to_)
+            chapter->end = std::min(chapter->end, (*to_ - from_).ticks(base));
+        av_dict_copy(&chapter->metadata, source.metadata, 0);
+        output_.chapters[output_.nb_chapters++] = chapter;
+    }
+}
+
+/// Moves a packet to the output's clock; false where it lies outside the written part.
+bool StreamCopy::place(AVPacket& packet) const {
+    const AVRational base = input_->streams[packet.stream_index]->time_base;
+    const int64_t stamp = packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts;
+    if (stamp != AV_NOPTS_VALUE) {
+        const Time time = Time::of(stamp, from_av(base));
+        if ((cut_start_ && time < from_) || (to_ && time >= *to_))
+            return false;
+    }
+    const int64_t shift = from_.ticks(from_av(base));
+    if (packet.pts != AV_NOPTS_VALUE)
+        packet.pts -= shift;
+    if (packet.dts != AV_NOPTS_VALUE)
+        packet.dts -= shift;
+    return true;
+}
+
+/// Reads the next packet that goes to the output; false at the end.
+bool StreamCopy::advance() {
+    while (!ended_ && !has_pending_) {
+        av_packet_unref(pending_.get());
+        const int code = av_read_frame(input_.get(), pending_.get());
+        if (code == AVERROR_EOF) {
+            ended_ = true;
+            break;
+        }
+        if (code < 0)
+            throw Error(path_.string(), "cannot be read: " + error_text(code),
+                        "check that the file is whole");
+        const AVStream& source = *input_->streams[pending_->stream_index];
+        const Rational base = from_av(source.time_base);
+        const int64_t stamp = pending_->dts != AV_NOPTS_VALUE ? pending_->dts : pending_->pts;
+        if (to_ && stamp != AV_NOPTS_VALUE && Time::of(stamp, base) > *to_ + Time(10, 1))
+            ended_ = true;
+        if (target_[source.index] < 0 || !place(*pending_))
+            continue;
+        if (stamp != AV_NOPTS_VALUE)
+            pending_time_ = Time::of(stamp, base) - from_;
+        has_pending_ = true;
+    }
+    return has_pending_;
+}
+
+void StreamCopy::write() {
+    const AVStream& source = *input_->streams[pending_->stream_index];
+    AVStream& target = *output_.streams[target_[source.index]];
+    av_packet_rescale_ts(pending_.get(), source.time_base, target.time_base);
+    pending_->stream_index = target.index;
+    pending_->pos = -1;
+    has_pending_ = false;
+    write_packet(output_, *pending_, output_.url);
+}
+
+void StreamCopy::write_until(const Time& time) {
+    while (advance() && pending_time_ <= time) write();
+}
+
+void StreamCopy::finish() {
+    while (advance()) write();
+}
+
+}  // namespace weft

@@ -1,0 +1,57 @@
+#pragma once
+
+// Carrying the streams beside the picture from one file to another, for sources of io/media only.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/media/libav.h"
+#include "io/media/writer.h"
+
+namespace weft {
+
+/// Copies audio, subtitles, covers, attachments, chapters and tags of `side_source` into an output,
+/// packet by packet and untouched, in step with the picture so that memory stays bounded. What the
+/// container cannot hold is left out with a warning. Thread-safe: no.
+class StreamCopy {
+  public:
+    /// Adds the streams to `output` (before its header is written), with the tags of the picture's
+    /// stream on `video`.
+    StreamCopy(const WriteOptions& options, AVFormatContext& output, AVStream& video);
+
+    /// Writes all packets up to `time` of the output's clock.
+    void write_until(const Time& time);
+    /// Writes the rest.
+    void finish();
+
+    const std::vector<std::string>& warnings() const { return warnings_; }
+
+  private:
+    void add_streams();
+    void add_stream(const AVStream& source);
+    bool can_hold(const AVStream& source) const;
+    void copy_chapters();
+    bool advance();
+    bool place(AVPacket& packet) const;
+    void write();
+
+    std::filesystem::path path_;
+    AVFormatContext& output_;
+    InputHandle input_;
+    int main_video_ = -1;
+    Time from_;
+    bool cut_start_ = false;
+    std::optional<Time> to_;
+    std::vector<int> target_;  // by stream of the input: stream of the output, or -1
+    PacketHandle pending_;
+    Time pending_time_;  // on the output's clock
+    bool has_pending_ = false;
+    bool ended_ = false;
+    std::vector<std::string> warnings_;
+};
+
+/// Hands a packet to the muxer; Error naming `name` where it or the disk refuses.
+void write_packet(AVFormatContext& output, AVPacket& packet, const std::string& name);
+
+}  // namespace weft

@@ -1,0 +1,186 @@
+#include "io/media/writer.h"
+
+#include <c10/util/StringUtil.h>
+
+#include <cctype>
+#include <cstring>
+#include <utility>
+
+#include "io/files/error.h"
+#include "io/media/encoder.h"
+#include "io/media/output_file.h"
+#include "io/media/stream_copy.h"
+
+namespace weft {
+namespace fs = std::filesystem;
+
+namespace {
+
+struct OutputDelete {
+    void operator()(AVFormatContext* p) const {
+        avio_closep(&p->pb);
+        avformat_free_context(p);
+    }
+};
+
+using OutputHandle = std::unique_ptr<AVFormatContext, OutputDelete>;
+
+const std::string space_hint = "free some space or choose another folder";
+
+/// The container the name's ending asks for.
+const AVOutputFormat& container_for(const fs::path& path) {
+    std::string name = path.filename().string();
+    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    const AVOutputFormat* format = av_guess_format(nullptr, name.c_str(), nullptr);
+    if (format == nullptr || (format->flags & AVFMT_NOFILE) != 0 ||
+        format->video_codec == AV_CODEC_ID_NONE || std::strcmp(format->name, "gif") == 0)
+        throw Error(path.string(), "its ending names no video container",
+                    "end it in .mp4, .mov, .mkv, .webm or .avi");
+    return *format;
+}
+
+/// Refuses to write over what is being read, whatever names and links lead there.
+const fs::path& checked_target(const fs::path& path, const StreamInfo& info,
+                               const WriteOptions& options) {
+    if (same_file(path, options.side_source) || same_file(path, info.path))
+        throw Error(path.string(), "is the input itself", "choose another name");
+    return path;
+}
+
+OutputHandle open_output(const AVOutputFormat& format, const OutputFile& file) {
+    clear_log();
+    AVFormatContext* made = nullptr;
+    int code = avformat_alloc_output_context2(&made, &format, nullptr, file.part().c_str());
+    TORCH_CHECK(code >= 0, "no muxer: ", error_text(code));
+    OutputHandle output(made);
+    code =
+        avio_open2(&output->pb, file_url(file.part()).c_str(), AVIO_FLAG_WRITE, nullptr, nullptr);
+    if (code < 0)
+        throw Error(file.target().string(), "cannot be written: " + error_text(code), space_hint);
+    return output;
+}
+
+class VideoWriter final : public FrameSink {
+  public:
+    VideoWriter(const fs::path& path, const StreamInfo& info, const WriteOptions& options);
+
+    void put(const Frame& frame) override;
+    void finish() override;
+
+    std::vector<std::string> warnings() const override;
+
+  private:
+    void start();
+    void drain();
+    void check_size(const Frame& frame) const;
+    void notice_alpha(const Frame& frame);
+
+    std::string name_;
+    StreamInfo info_;
+    Time from_;
+    OutputFile file_;
+    OutputHandle output_;
+    VideoEncoder encoder_;
+    AVStream* stream_ = nullptr;
+    std::optional<StreamCopy> others_;
+    PacketHandle packet_;
+    int64_t frames_ = 0;
+    bool lost_alpha_ = false;
+};
+
+VideoWriter::VideoWriter(const fs::path& path, const StreamInfo& info, const WriteOptions& options)
+    : name_(path.string()),
+      info_(info),
+      from_(options.from.value_or(Time())),
+      file_(checked_target(path, info, options),
+            options.overwrite ? OutputFile::Existing::replace : OutputFile::Existing::refuse),
+      output_(open_output(container_for(path), file_)),
+      encoder_(info, options, *output_->oformat, name_),
+      packet_(make_packet()) {
+    stream_ = avformat_new_stream(output_.get(), nullptr);
+    TORCH_CHECK(stream_ != nullptr, "out of memory");
+    encoder_.describe(*stream_);
+    if (stream_->codecpar->codec_id == AV_CODEC_ID_HEVC &&
+        (std::strcmp(output_->oformat->name, "mp4") == 0 ||
+         std::strcmp(output_->oformat->name, "mov") == 0))
+        stream_->codecpar->codec_tag = MKTAG('h', 'v', 'c', '1');  // what Apple's players ask for
+    if (!options.side_source.empty())
+        others_.emplace(options, *output_, *stream_);
+    start();
+}
+
+void VideoWriter::start() {
+    clear_log();
+    const int code = avformat_write_header(output_.get(), nullptr);
+    if (code < 0)
+        throw Error(name_, "cannot be written: " + error_text(code), space_hint);
+}
+
+void VideoWriter::check_size(const Frame& frame) const {
+    TORCH_CHECK(frame.pixels.dim() == 3 && frame.pixels.size(1) == info_.height &&
+                    frame.pixels.size(2) == info_.width,
+                "frame ", frame.index, " is ", frame.pixels.sizes(), ", the clip is ", info_.height,
+                " x ", info_.width);
+}
+
+void VideoWriter::notice_alpha(const Frame& frame) {
+    if (!lost_alpha_ && frame.pixels.size(0) == 4 && !encoder_.keeps_alpha())
+        lost_alpha_ = frame.pixels[3].min().item<float>() < 0.999F;
+}
+
+/// Writes the packets that are ready, the other streams in step.
+void VideoWriter::drain() {
+    while (encoder_.receive(*packet_)) {
+        const Rational base = encoder_.time_base();
+        if (others_)
+            others_->write_until(Time::of(packet_->dts, base));
+        av_packet_rescale_ts(packet_.get(), to_av(base), stream_->time_base);
+        packet_->stream_index = stream_->index;
+        write_packet(*output_, *packet_, name_);
+    }
+}
+
+void VideoWriter::put(const Frame& frame) {
+    check_size(frame);
+    notice_alpha(frame);
+    encoder_.send(frame, frame.time - from_);
+    ++frames_;
+    drain();
+}
+
+void VideoWriter::finish() {
+    if (frames_ == 0)
+        throw Error(name_, "there is no frame to write", "check --from and --to");
+    encoder_.flush();
+    drain();
+    if (others_)
+        others_->finish();
+    int code = av_write_trailer(output_.get());
+    if (code >= 0 && output_->pb->error < 0)
+        code = output_->pb->error;
+    const int closed = avio_closep(&output_->pb);
+    if (code < 0 || closed < 0)
+        throw Error(name_, "cannot be completed: " + error_text(code < 0 ? code : closed),
+                    space_hint);
+    file_.commit();
+}
+
+std::vector<std::string> VideoWriter::warnings() const {
+    std::vector<std::string> list = others_ ? others_->warnings() : std::vector<std::string>();
+    if (encoder_.is_444_for_odd_size())
+        list.push_back(c10::str("the odd size ", info_.width, "x", info_.height,
+                                " is coded as 4:4:4, which some players lack"));
+    if (lost_alpha_)
+        list.emplace_back(
+            "transparency is lost: this codec has none; --codec ffv1, prores or vp9 has");
+    return list;
+}
+
+}  // namespace
+
+std::unique_ptr<FrameSink> create_video(const fs::path& path, const StreamInfo& info,
+                                        const WriteOptions& options) {
+    return std::make_unique<VideoWriter>(path, info, options);
+}
+
+}  // namespace weft
