@@ -29,6 +29,8 @@ Scene open_scene(uint64_t seed, double aspect) {
     for (uint64_t attempt = 1; !has_sky(scene.place); ++attempt) {
         scene = random_scene(seed + attempt * 0x51ed27ULL, aspect);
     }
+    scene.zoom = 1;
+    scene.shift_x = scene.shift_y = 0;
     return scene;
 }
 
@@ -71,6 +73,14 @@ SceneEdit change_sky(uint64_t seed, double aspect, Dice& dice) {
     edit.after = edit.before;
     edit.after.sky =
         static_cast<Sky>((static_cast<size_t>(edit.before.sky) + 1 + dice.below(3)) % 4);
+    // Things stand in half the light at night.
+    const double light =
+        (edit.after.sky == Sky::night ? 0.5 : 1.0) / (edit.before.sky == Sky::night ? 0.5 : 1.0);
+    for (auto* list : {&edit.after.things, &edit.after.decor}) {
+        for (auto& thing : *list) {
+            thing.light *= light;
+        }
+    }
     edit.text = (dice.chance(0.5) ? "give it " : "change the sky to ") +
                 words[static_cast<size_t>(edit.after.sky)];
     return edit;
