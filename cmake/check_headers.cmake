@@ -1,0 +1,16 @@
+# Target check_headers: compiles every header alone (without the precompiled one), so that none leans
+# on what its includers happen to include. Slow, therefore not part of a plain build.
+set(folders io/files io/media diffusion temporal video cli)
+set(generated)
+foreach(folder ${folders})
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/${folder}/*.h)
+  foreach(header ${headers})
+    string(REPLACE "/" "_" name ${header})
+    set(source ${CMAKE_BINARY_DIR}/headers/${name}.cpp)
+    file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n#include \"${header}\"\n")
+    list(APPEND generated ${source})
+  endforeach()
+endforeach()
+add_library(check_headers OBJECT EXCLUDE_FROM_ALL ${generated})
+target_link_libraries(check_headers PRIVATE weft_flags)
+target_compile_options(check_headers PRIVATE -O0)
