@@ -119,6 +119,56 @@ std::vector<std::string> every_word() {
     return texts;
 }
 
+/// Targets before styles: the source as the camera saw it, or the clean scene where a style or a
+/// caption asks for one, or the other scene of an edit (behind the sources in `clean` and `shot`).
+torch::Tensor unstyled_targets(const std::vector<PairPlan>& plans, const torch::Tensor& clean,
+                               const torch::Tensor& shot) {
+    std::vector<torch::Tensor> targets;
+    auto other = static_cast<int64_t>(plans.size());
+    for (size_t i = 0; i < plans.size(); ++i) {
+        const auto& plan = plans[i];
+        const auto row = plan.same_scene ? static_cast<int64_t>(i) : other++;
+        const bool filtered = plan.style != nullptr || !plan.has_source;
+        targets.push_back((filtered ? clean : shot)[row]);
+    }
+    return torch::stack(targets);
+}
+
+/// Draws all pairs in one go.
+PairBatch draw_pairs(const std::vector<PairPlan>& plans, int64_t height, int64_t width,
+                     const torch::Device& device) {
+    PairBatch batch;
+    std::vector<Scene> scenes;
+    std::vector<const StyleEntry*> chosen;
+    std::vector<uint8_t> has_source;
+    for (const auto& plan : plans) {
+        scenes.push_back(plan.source);
+        chosen.push_back(plan.style);
+        has_source.push_back(plan.has_source ? 1 : 0);
+        batch.text.push_back(plan.text);
+    }
+    // The second scenes of edits follow the sources.
+    for (const auto& plan : plans) {
+        if (!plan.same_scene) {
+            scenes.push_back(plan.target);
+        }
+    }
+    const auto clean = draw_scenes(scenes, height, width, device);
+    const auto shot = camera_noise(clean, scenes);
+    batch.has_source = torch::tensor(has_source, torch::kUInt8).to(torch::kBool).to(device);
+    const auto sources = shot.narrow(0, 0, static_cast<int64_t>(plans.size()));
+    batch.source = sources * batch.has_source.view({-1, 1, 1, 1});
+    batch.target = unstyled_targets(plans, clean, shot);
+    apply_styles(batch.target, chosen);
+    return batch;
+}
+
+/// Pictures that are drawn together: as many as stay in the caches of a CPU, all of them elsewhere.
+int64_t pictures_at_once(int64_t height, int64_t width, const torch::Device& device) {
+    constexpr int64_t k_px = 65536;
+    return device.is_cpu() ? std::max<int64_t>(1, k_px / (height * width)) : 256;
+}
+
 }  // namespace
 
 PairBatch make_pairs(uint64_t seed, int64_t first, int64_t count, int64_t height, int64_t width,
@@ -127,48 +177,25 @@ PairBatch make_pairs(uint64_t seed, int64_t first, int64_t count, int64_t height
                 height, "x", width);
     const torch::NoGradGuard no_grad;
     const double aspect = static_cast<double>(width) / static_cast<double>(height);
-    // Sources first, then the targets that are other scenes.
-    std::vector<PairPlan> plans;
-    std::vector<Scene> scenes;
-    std::vector<Scene> others;
-    std::vector<int64_t> other_rows;
-    for (int64_t i = 0; i < count; ++i) {
-        plans.push_back(plan_pair(seed_of(seed, first + i, 1), aspect, options));
-        scenes.push_back(plans.back().source);
-        if (!plans.back().same_scene) {
-            others.push_back(plans.back().target);
-            other_rows.push_back(i);
-        }
-    }
-    auto all = scenes;
-    all.insert(all.end(), others.begin(), others.end());
-    const auto clean = draw_scenes(all, height, width, device);
-    const auto shot = camera_noise(clean, all);
-
+    const int64_t step = pictures_at_once(height, width, device);
     PairBatch batch;
-    batch.source = shot.narrow(0, 0, count).clone();
-    // Styles see the clean scene; where nothing is filtered the target keeps the camera's noise.
-    auto target = batch.source.clone();
-    std::vector<const StyleEntry*> chosen;
-    std::vector<uint8_t> has_source;
-    for (int64_t i = 0; i < count; ++i) {
-        const auto& plan = plans[i];
-        chosen.push_back(plan.style);
-        has_source.push_back(plan.has_source ? 1 : 0);
-        batch.text.push_back(plan.text);
-        if (plan.style != nullptr || !plan.has_source) {
-            target.select(0, i).copy_(clean.select(0, i));
+    std::vector<torch::Tensor> sources;
+    std::vector<torch::Tensor> targets;
+    std::vector<torch::Tensor> has_source;
+    for (int64_t start = 0; start < count; start += step) {
+        std::vector<PairPlan> plans;
+        for (int64_t i = start; i < std::min(count, start + step); ++i) {
+            plans.push_back(plan_pair(seed_of(seed, first + i, 1), aspect, options));
         }
-        if (!plan.has_source) {
-            batch.source.select(0, i).zero_();
-        }
+        const auto part = draw_pairs(plans, height, width, device);
+        sources.push_back(part.source);
+        targets.push_back(part.target);
+        has_source.push_back(part.has_source);
+        batch.text.insert(batch.text.end(), part.text.begin(), part.text.end());
     }
-    for (size_t k = 0; k < other_rows.size(); ++k) {
-        target.select(0, other_rows[k]).copy_(shot.select(0, count + static_cast<int64_t>(k)));
-    }
-    apply_styles(target, chosen);
-    batch.target = target;
-    batch.has_source = torch::tensor(has_source, torch::kUInt8).to(torch::kBool).to(device);
+    batch.source = torch::cat(sources);
+    batch.target = torch::cat(targets);
+    batch.has_source = torch::cat(has_source);
     return batch;
 }
 
@@ -176,17 +203,21 @@ torch::Tensor make_scenes(uint64_t seed, int64_t first, int64_t count, int64_t h
                           int64_t width, const torch::Device& device) {
     const torch::NoGradGuard no_grad;
     const double aspect = static_cast<double>(width) / static_cast<double>(height);
-    std::vector<Scene> scenes;
-    std::vector<const StyleEntry*> chosen;
-    for (int64_t i = 0; i < count; ++i) {
-        const auto picture_seed = seed_of(seed, first + i, k_picture);
-        Dice dice(picture_seed, k_choice);
-        scenes.push_back(random_scene(picture_seed, aspect));
-        chosen.push_back(dice.chance(1.0 / 3) ? &random_style(dice) : nullptr);
+    const int64_t step = pictures_at_once(height, width, device);
+    std::vector<torch::Tensor> parts;
+    for (int64_t start = 0; start < count; start += step) {
+        std::vector<Scene> scenes;
+        std::vector<const StyleEntry*> chosen;
+        for (int64_t i = start; i < std::min(count, start + step); ++i) {
+            const auto picture_seed = seed_of(seed, first + i, k_picture);
+            Dice dice(picture_seed, k_choice);
+            scenes.push_back(random_scene(picture_seed, aspect));
+            chosen.push_back(dice.chance(1.0 / 3) ? &random_style(dice) : nullptr);
+        }
+        parts.push_back(camera_noise(draw_scenes(scenes, height, width, device), scenes));
+        apply_styles(parts.back(), chosen);
     }
-    auto pictures = camera_noise(draw_scenes(scenes, height, width, device), scenes);
-    apply_styles(pictures, chosen);
-    return pictures;
+    return torch::cat(parts);
 }
 
 std::vector<std::string> sample_captions(uint64_t seed, int64_t count) {
