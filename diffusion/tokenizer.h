@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -8,16 +9,27 @@
 #include <utility>
 #include <vector>
 
-#include "io/files/model_folder.h"
-
 namespace weft {
+
+/// CLIP's printable stand-in for each byte, as UTF-8, by byte value.
+const std::array<std::string, 256>& byte_symbols();
+
+/// Cuts a normalized text (NFC, lower case) into words by CLIP's pattern
+/// `<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+`.
+std::vector<std::u32string_view> split_words(std::u32string_view text);
+
+/// A token with a meaning of its own that is found in a text as it is written.
+struct SpecialToken {
+    std::string text;
+    bool normalized = false;  // found after normalization, so whatever its case
+};
 
 /// The special tokens of a CLIP tokenizer and the length of its output.
 struct TokenizerConfig {
-    std::string start = "<|startoftext|>";
-    std::string end = "<|endoftext|>";
-    std::string pad = "<|endoftext|>";  // "!" in some models
-    std::string unknown = "<|endoftext|>";
+    SpecialToken start{"<|startoftext|>"};
+    SpecialToken end{"<|endoftext|>"};
+    SpecialToken unknown{"<|endoftext|>"};
+    SpecialToken pad{"<|endoftext|>"};  // "!" in some models
     int64_t max_length = 77;
 };
 
@@ -32,14 +44,17 @@ class Tokenizer {
     /// Error
     Tokenizer(std::unordered_map<std::string, int64_t> vocab,
               const std::vector<std::pair<std::string, std::string>>& merges,
-              TokenizerConfig config = {});
+              const TokenizerConfig& config = {});
     /// Reads vocab.json, merges.txt and, where present, special_tokens_map.json and
     /// tokenizer_config.json of a folder.
     static Tokenizer read(const std::filesystem::path& folder);
+    /// Reads what those two files of a folder say about special tokens.
+    static TokenizerConfig read_config(const std::filesystem::path& folder);
 
     /// max_length ids: start, the text's (cut to fit), end, padding.
     std::vector<int64_t> encode(std::string_view text) const;
     /// The text's ids alone: no start, end or padding, not cut.
+    /// Texts above 2^20 bytes are an Error.
     std::vector<int64_t> tokenize(std::string_view text) const;
     /// Number of ids encode would need without cutting, start and end included.
     int64_t length(std::string_view text) const;
@@ -50,29 +65,40 @@ class Tokenizer {
 
     int64_t pad_id() const { return pad_; }
 
-    int64_t max_length() const { return config_.max_length; }
+    int64_t max_length() const { return max_length_; }
 
     /// One more than the largest id.
     int64_t vocab_size() const { return vocab_size_; }
 
   private:
-    void append_words(std::string_view text, std::vector<int64_t>& ids) const;
-    void append_word(std::string_view word, std::vector<int64_t>& ids) const;
-
     struct Merge {
         int64_t rank;
         int64_t result;
     };
 
-    TokenizerConfig config_;
+    struct Special {
+        std::u32string text;
+        int64_t id;
+        bool normalized;
+    };
+
+    int64_t id_of(const std::string& token) const;
+    void add_special(const SpecialToken& token);
+    void append_special_or(std::u32string_view text, bool normalized,
+                           std::vector<int64_t>& ids) const;
+    void append_words(std::u32string_view text, std::vector<int64_t>& ids) const;
+    void append_word(std::u32string_view word, std::vector<int64_t>& ids) const;
+    std::vector<int64_t> merged(std::vector<int64_t> symbols) const;
+
     std::unordered_map<std::string, int64_t> vocab_;
     std::unordered_map<uint64_t, Merge> merges_;  // (left id << 32 | right id) -> merge
-    std::vector<int64_t> byte_ids_;               // [512]: byte, byte with "</w>"; -1 not in vocab
-    std::vector<std::pair<std::string, int64_t>> specials_;
+    std::array<int64_t, 512> byte_ids_{};  // bytes, then bytes with "</w>"; unknown's without
+    std::vector<Special> specials_;
     int64_t start_ = 0;
     int64_t end_ = 0;
     int64_t pad_ = 0;
     int64_t unknown_ = 0;
+    int64_t max_length_ = 77;
     int64_t vocab_size_ = 0;
 };
 

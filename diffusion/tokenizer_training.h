@@ -18,7 +18,7 @@ struct LearnedBpe {
 };
 
 /// Learns up to `merges` merges from captions (Sennrich et al., arXiv 1508.07909): the most
-/// frequent neighbouring pair first, ties by the pair's text, until no pair is seen twice.
+/// frequent neighbouring pair first, ties by the lower ids, until no pair is seen twice.
 /// Deterministic.
 LearnedBpe learn_bpe(const std::vector<std::string>& captions, int64_t merges);
 
