@@ -12,8 +12,8 @@ namespace weft {
 
 /// A diagonal Gaussian over latents; deterministic encoders leave `logvar` undefined.
 struct Moments {
-    torch::Tensor mean;    // [n, c, h/f, w/f]
-    torch::Tensor logvar;  // same shape, clamped to [-30, 20], or undefined
+    torch::Tensor mean;         // [n, c, h/f, w/f]
+    torch::Tensor logvar = {};  // same shape, clamped to [-30, 20], or undefined
 };
 
 /// Pictures to latents and back. A diffusion model works on (mean - shift_factor) * scaling_factor;

@@ -14,13 +14,13 @@ namespace weft {
 
 /// Optional inputs of a Unet; which are needed is decided by its config.
 struct UnetInputs {
-    torch::Tensor text_embeds;    // [n, d] pooled text, for addition_embed_type "text_time"
-    torch::Tensor time_ids;       // [n, 6] sizes and crop, for "text_time"
-    torch::Tensor timestep_cond;  // [n, time_cond_proj_dim]; may stay undefined
-    torch::Tensor class_labels;   // [n] ids or times, or [n, d] vectors, by class_embed_type
+    torch::Tensor text_embeds = {};    // [n, d] pooled text, for addition_embed_type "text_time"
+    torch::Tensor time_ids = {};       // [n, 6] sizes and crop, for "text_time"
+    torch::Tensor timestep_cond = {};  // [n, time_cond_proj_dim]; may stay undefined
+    torch::Tensor class_labels = {};   // [n] ids or times, or [n, d] vectors, by class_embed_type
     /// Of a ControlNet: one map for each skip, from conv_in down, and one for the middle.
-    std::vector<torch::Tensor> down_block_additional_residuals;
-    torch::Tensor mid_block_additional_residual;
+    std::vector<torch::Tensor> down_block_additional_residuals = {};
+    torch::Tensor mid_block_additional_residual = {};
     const Coupling* coupling = nullptr;  // not owned
 };
 

@@ -15,8 +15,9 @@ struct UnetLevel {
     int64_t layers = 1;    // residual blocks
     bool attends = false;  // a transformer after each residual block
     bool resizes = false;  // ends in a down- or upsampler
-    ResnetShape resnet;  // `in` is the level's input; `out` and the rest hold for all of its blocks
-    TransformerShape transformer;
+    /// `in` is the level's input; the rest holds for all of its blocks.
+    ResnetShape resnet = {};
+    TransformerShape transformer = {};
 };
 
 /// What every block of one network call sees.
