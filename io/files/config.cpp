@@ -49,6 +49,10 @@ struct Config::Node {
         return *value;
     }
 
+    const JsonList& list(const std::string& key, const std::string& expected) const {
+        return *as<std::shared_ptr<const JsonList>>(key, expected);
+    }
+
     double number(const std::string& key, const JsonValue& from, Range range) const {
         double value = 0;
         if (const auto* whole = std::get_if<int64_t>(&from.value)) {
@@ -90,8 +94,7 @@ Config Config::read(const std::filesystem::path& path, int64_t max_bytes) {
 
 Config Config::parse(const std::string& text, const std::string& where) {
     Config config;
-    config.node_ = std::make_shared<Node>(
-        Node{std::make_shared<JsonObject>(parse_json(text, where)), where, ""});
+    config.node_ = std::make_shared<Node>(Node{parse_json(text, where), where, ""});
     return config;
 }
 
@@ -123,7 +126,7 @@ std::vector<int64_t> Config::integers(const std::string& key, Range range, int64
         return std::vector<int64_t>(static_cast<size_t>(repeat), node_->integer(key, found, range));
     }
     std::vector<int64_t> values;
-    for (const JsonValue& item : std::get<JsonList>(found.value)) {
+    for (const JsonValue& item : *found.list()) {
         values.push_back(node_->integer(key, item, range));
     }
     return values;
@@ -131,7 +134,7 @@ std::vector<int64_t> Config::integers(const std::string& key, Range range, int64
 
 std::vector<double> Config::numbers(const std::string& key, Range range) const {
     std::vector<double> values;
-    for (const JsonValue& item : node_->as<JsonList>(key, "a list of numbers")) {
+    for (const JsonValue& item : node_->list(key, "a list of numbers")) {
         values.push_back(node_->number(key, item, range));
     }
     return values;
@@ -139,7 +142,7 @@ std::vector<double> Config::numbers(const std::string& key, Range range) const {
 
 std::vector<std::string> Config::texts(const std::string& key) const {
     std::vector<std::string> values;
-    for (const JsonValue& item : node_->as<JsonList>(key, "a list of texts")) {
+    for (const JsonValue& item : node_->list(key, "a list of texts")) {
         const auto* text = std::get_if<std::string>(&item.value);
         if (text == nullptr) {
             node_->wrong(key, "a list of texts only", item);
@@ -154,8 +157,7 @@ Config Config::object(const std::string& key) const {
     auto node = std::make_shared<Node>(
         Node{std::make_shared<JsonObject>(), node_->where, node_->prefix + key + "."});
     if (has(key)) {
-        // Shares the parent's tree.
-        node->object = {node_->object, &node_->as<JsonObject>(key, "an object")};
+        node->object = node_->as<std::shared_ptr<const JsonObject>>(key, "an object");
     }
     inner.node_ = std::move(node);
     return inner;
@@ -172,7 +174,7 @@ std::vector<std::string> Config::keys() const {
 
 bool Config::is_list(const std::string& key) const {
     const JsonValue* found = node_->find(key);
-    return found != nullptr && std::holds_alternative<JsonList>(found->value);
+    return found != nullptr && found->list() != nullptr;
 }
 
 bool Config::is_text(const std::string& key) const {

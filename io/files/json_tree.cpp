@@ -3,6 +3,7 @@
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -61,16 +62,22 @@ class TreeBuilder {
         return true;
     }
 
-    bool start_object(size_t /*count*/) { return open({JsonObject{}}); }
+    bool start_object(size_t /*count*/) { return open(std::make_shared<JsonObject>()); }
 
-    bool start_array(size_t /*count*/) { return open({JsonList{}}); }
+    bool start_array(size_t /*count*/) { return open(std::make_shared<JsonList>()); }
 
     bool end_object() {
-        index_names(std::get<JsonObject>(levels_.back().node.value), where_);
-        return close();
+        const auto done = std::get<Object>(levels_.back().node);
+        index_names(*done, where_);
+        levels_.pop_back();
+        return add({std::shared_ptr<const JsonObject>(done)});
     }
 
-    bool end_array() { return close(); }
+    bool end_array() {
+        const auto done = std::get<List>(levels_.back().node);
+        levels_.pop_back();
+        return add({std::shared_ptr<const JsonList>(done)});
+    }
 
     bool parse_error(size_t position, const std::string& /*token*/,
                      const nlohmann::json::exception& error) {
@@ -87,24 +94,21 @@ class TreeBuilder {
     JsonValue take() { return std::move(root_); }
 
   private:
+    using List = std::shared_ptr<JsonList>;
+    using Object = std::shared_ptr<JsonObject>;
+
     struct Level {
-        JsonValue node;
+        std::variant<List, Object> node;
         std::string name;  // of the member being read
     };
 
-    bool open(JsonValue node) {
+    bool open(std::variant<List, Object> node) {
         if (levels_.size() >= max_levels) {
             throw Error(where_, c10::str("JSON nested deeper than ", max_levels, " levels"),
                         "no model file needs that; fetch it again");
         }
         levels_.push_back({std::move(node), {}});
         return true;
-    }
-
-    bool close() {
-        JsonValue done = std::move(levels_.back().node);
-        levels_.pop_back();
-        return add(std::move(done));
     }
 
     bool add(JsonValue value) {
@@ -114,10 +118,10 @@ class TreeBuilder {
         }
         if (levels_.empty()) {
             root_ = std::move(value);
-        } else if (auto* object = std::get_if<JsonObject>(&levels_.back().node.value)) {
-            object->members.emplace_back(std::move(levels_.back().name), std::move(value));
+        } else if (const auto* object = std::get_if<Object>(&levels_.back().node)) {
+            (*object)->members.emplace_back(std::move(levels_.back().name), std::move(value));
         } else {
-            std::get<JsonList>(levels_.back().node.value).push_back(std::move(value));
+            std::get<List>(levels_.back().node)->push_back(std::move(value));
         }
         return true;
     }
@@ -139,20 +143,31 @@ const JsonValue* JsonObject::find(std::string_view name) const {
     return exists ? &members[*found].second : nullptr;
 }
 
-std::string JsonValue::kind() const {
-    constexpr std::string_view kinds[] = {"null",   "true or false", "a number", "a number",
-                                          "a text", "a list",        "an object"};
-    return std::string(kinds[value.index()]);
+const JsonList* JsonValue::list() const {
+    const auto* list = std::get_if<std::shared_ptr<const JsonList>>(&value);
+    return list != nullptr ? list->get() : nullptr;
 }
 
-JsonObject parse_json(std::string_view text, const std::string& where) {
+const JsonObject* JsonValue::object() const {
+    const auto* object = std::get_if<std::shared_ptr<const JsonObject>>(&value);
+    return object != nullptr ? object->get() : nullptr;
+}
+
+std::string JsonValue::kind() const {
+    constexpr std::array<const char*, 7> kinds{"null",   "true or false", "a number", "a number",
+                                               "a text", "a list",        "an object"};
+    return kinds.at(value.index());
+}
+
+std::shared_ptr<const JsonObject> parse_json(std::string_view text, const std::string& where) {
     TreeBuilder builder(text, where);
     nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
-    JsonValue root = builder.take();
-    if (auto* object = std::get_if<JsonObject>(&root.value)) {
-        return std::move(*object);
+    const JsonValue root = builder.take();
+    if (root.object() == nullptr) {
+        throw Error(where,
+                    c10::str("holds ", root.kind(), " where a JSON object {...} is expected"));
     }
-    throw Error(where, c10::str("holds ", root.kind(), " where a JSON object {...} is expected"));
+    return std::get<std::shared_ptr<const JsonObject>>(root.value);
 }
 
 std::string json_quoted(const std::string& text) {

@@ -3,6 +3,7 @@
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <system_error>
 
@@ -15,15 +16,16 @@ namespace {
 namespace fs = std::filesystem;
 
 // What diffusers lists but weft never asks for; such folders may be missing.
-constexpr std::string_view optional_components[] = {"safety_checker", "feature_extractor"};
+constexpr std::array<std::string_view, 2> optional_components{"safety_checker",
+                                                              "feature_extractor"};
 
-constexpr const char* config_names[] = {"config.json", "scheduler_config.json",
-                                        "tokenizer_config.json", "preprocessor_config.json"};
+constexpr std::array<const char*, 4> config_names{
+    "config.json", "scheduler_config.json", "tokenizer_config.json", "preprocessor_config.json"};
 
-constexpr const char* weight_stems[] = {"diffusion_pytorch_model", "model",
-                                        "diffusion_pytorch_model.fp16", "model.fp16"};
+constexpr std::array<const char*, 4> weight_stems{"diffusion_pytorch_model", "model",
+                                                  "diffusion_pytorch_model.fp16", "model.fp16"};
 
-constexpr std::string_view pickle_endings[] = {".bin", ".ckpt", ".pt", ".pth"};
+constexpr std::array<std::string_view, 4> pickle_endings{".bin", ".ckpt", ".pt", ".pth"};
 
 bool is_file(const fs::path& path) {
     std::error_code ignored;

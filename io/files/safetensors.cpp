@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 #include "io/files/dtypes.h"
 #include "io/files/error.h"
@@ -30,7 +32,7 @@ struct DtypeName {
     torch::ScalarType dtype;
 };
 
-constexpr DtypeName dtype_names[] = {
+constexpr auto dtype_names = std::to_array<DtypeName>({
     {"F32", torch::kFloat32},
     {"F16", torch::kFloat16},
     {"BF16", torch::kBFloat16},
@@ -46,7 +48,7 @@ constexpr DtypeName dtype_names[] = {
     {"U32", torch::kUInt32},
     {"U64", torch::kUInt64},
     {"BOOL", torch::kBool},
-};
+});
 
 struct Lookalike {
     std::string_view start;
@@ -61,7 +63,7 @@ constexpr const char* convert =
     "sys.argv[2])\" IN OUT.safetensors";
 
 // What lies about under the names of model files, by first bytes.
-constexpr Lookalike lookalikes[] = {
+constexpr auto lookalikes = std::to_array<Lookalike>({
     {"PK\x03\x04", "is a PyTorch pickle, which can run code and is never opened", convert},
     {"\x80\x02", "is a PyTorch pickle, which can run code and is never opened", convert},
     {"version https://git-lfs", "is a Git LFS pointer, not the model itself", "run: git lfs pull"},
@@ -69,7 +71,7 @@ constexpr Lookalike lookalikes[] = {
     {"<html", "is a web page, not a model", "fetch the file itself, not the page about it"},
     {"GGUF", "is a GGUF file, which weft does not read",
      "use the .safetensors version of the model"},
-};
+});
 
 void refuse_lookalikes(const std::string& head, const std::string& where) {
     for (const Lookalike& other : lookalikes) {
@@ -107,7 +109,7 @@ class EntryReader {
   public:
     EntryReader(const JsonValue& value, std::string where, std::string what)
         : where_(std::move(where)), what_(std::move(what)) {
-        fields_ = std::get_if<JsonObject>(&value.value);
+        fields_ = value.object();
         if (fields_ == nullptr) {
             fail(c10::str("is ", value.kind(), ", expected an object"));
         }
@@ -153,7 +155,7 @@ class EntryReader {
     }
 
     std::vector<int64_t> whole_numbers(const std::string& name) const {
-        const auto* list = std::get_if<JsonList>(&field(name).value);
+        const JsonList* list = field(name).list();
         if (list == nullptr || list->size() > max_dimensions) {
             fail(c10::str("has a ", name, " that is no list of at most ", max_dimensions,
                           " numbers"));
@@ -189,7 +191,7 @@ class EntryReader {
 
 std::map<std::string, std::string> read_metadata(const JsonValue& value, const std::string& where) {
     std::map<std::string, std::string> metadata;
-    const auto* object = std::get_if<JsonObject>(&value.value);
+    const JsonObject* object = value.object();
     if (object == nullptr) {
         throw Error(where, "__metadata__ is no object", fetch_again);
     }
@@ -252,7 +254,7 @@ std::string_view dtype_name(torch::ScalarType dtype) {
 }
 
 struct SafeTensors::Mapping {
-    explicit Mapping(const std::filesystem::path& file_path) : path(file_path) {
+    explicit Mapping(std::filesystem::path file_path) : path(std::move(file_path)) {
         const RegularFile file(path);
         const std::string where = path.string();
         const int64_t header = header_length(file, where);
@@ -283,8 +285,8 @@ struct SafeTensors::Mapping {
 
     void read_header(std::string_view text) {
         const std::string where = path.string();
-        const JsonObject header = parse_json(text, where);
-        for (const auto& [name, value] : header.members) {
+        const auto header = parse_json(text, where);
+        for (const auto& [name, value] : header->members) {
             if (name == "__metadata__") {
                 metadata = read_metadata(value, where);
             } else {

@@ -1,7 +1,6 @@
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <regex>
 #include <set>
 #include <system_error>
@@ -97,10 +96,13 @@ std::vector<NamedTensors> shards_of(const NamedTensors& tensors, int64_t max_sha
     return shards;
 }
 
+// "model-00002-of-00007.safetensors"
 std::string shard_name(const std::string& stem, size_t index, size_t count) {
-    char numbers[64];
-    std::snprintf(numbers, sizeof numbers, "-%05zu-of-%05zu.safetensors", index + 1, count);
-    return stem + numbers;
+    const auto padded = [](size_t number) {
+        const std::string digits = std::to_string(number);
+        return std::string(5 - std::min<size_t>(digits.size(), 5), '0') + digits;
+    };
+    return c10::str(stem, "-", padded(index + 1), "-of-", padded(count), ".safetensors");
 }
 
 std::string index_text(const std::vector<NamedTensors>& shards, const std::string& stem) {
