@@ -70,6 +70,11 @@ std::string container_name(const AVFormatContext& output) {
     return std::string(".") + output.oformat->name;
 }
 
+bool is_matroska(const AVFormatContext& output) {
+    return std::strcmp(output.oformat->name, "matroska") == 0 ||
+           std::strcmp(output.oformat->name, "webm") == 0;
+}
+
 }  // namespace
 
 void write_packet(AVFormatContext& output, AVPacket& packet, const std::string& name) {
@@ -100,6 +105,8 @@ StreamCopy::StreamCopy(const WriteOptions& options, AVFormatContext& output, AVS
     copy_tags(input_->metadata, &output_.metadata);
     add_streams();
     copy_chapters();
+    if (!cut_start_ && is_matroska(output_))
+        declare_priming();
     if (cut_start_ && from_ > Time(10, 1)) {
         const int64_t target = (from_ - Time(5, 1)).ticks({1, AV_TIME_BASE});
         // A failed seek leaves the position at the start, which is only slower.
@@ -151,6 +158,34 @@ void StreamCopy::add_stream(const AVStream& source) {
     target_[source.index] = stream->index;
 }
 
+/// Tells Matroska how many samples before time 0 prime each audio decoder. It stores no negative
+/// times; without this everything would move by the priming, typically 23 ms.
+void StreamCopy::declare_priming() {
+    std::vector<bool> seen(input_->nb_streams, false);
+    constexpr int most_packets = 500;
+    for (int i = 0; i < most_packets && av_read_frame(input_.get(), pending_.get()) >= 0; ++i) {
+        const AVStream& source = *input_->streams[pending_->stream_index];
+        const int target = target_[source.index];
+        if (target >= 0 && !seen[source.index] && pending_->pts != AV_NOPTS_VALUE &&
+            pending_->pts < 0 && source.codecpar->codec_type == AVMEDIA_TYPE_AUDIO) {
+            const Time priming = Time() - Time::of(pending_->pts, from_av(source.time_base));
+            output_.streams[target]->codecpar->initial_padding =
+                static_cast<int>(priming.ticks({1, source.codecpar->sample_rate}));
+        }
+        seen[source.index] = true;
+        av_packet_unref(pending_.get());
+    }
+    output_.avoid_negative_ts = 0;
+    reopen();
+}
+
+/// Starts reading the side source afresh, with the same streams discarded.
+void StreamCopy::reopen() {
+    input_ = open_input(path_);
+    for (unsigned i = 0; i < input_->nb_streams && i < target_.size(); ++i)
+        input_->streams[i]->discard = target_[i] < 0 ? AVDISCARD_ALL : AVDISCARD_DEFAULT;
+}
+
 /// Chapters of the written part, moved to its clock.
 void StreamCopy::copy_chapters() {
     if (input_->nb_chapters == 0)
@@ -183,6 +218,8 @@ bool StreamCopy::place(AVPacket& packet) const {
     const AVRational base = input_->streams[packet.stream_index]->time_base;
     const int64_t stamp = packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts;
     if (stamp != AV_NOPTS_VALUE) {
+        if (stamp < 0 && std::strcmp(output_.oformat->name, "avi") == 0)
+            return false;  // avi starts at 0: keeping the decoder's priming would move the picture
         const Time time = Time::of(stamp, from_av(base));
         if ((cut_start_ && time < from_) || (to_ && time >= *to_))
             return false;
@@ -212,7 +249,9 @@ bool StreamCopy::advance() {
         const int64_t stamp = pending_->dts != AV_NOPTS_VALUE ? pending_->dts : pending_->pts;
         if (to_ && stamp != AV_NOPTS_VALUE && Time::of(stamp, base) > *to_ + Time(10, 1))
             ended_ = true;
-        if (target_[source.index] < 0 || !place(*pending_))
+        const bool wanted =
+            source.index < static_cast<int>(target_.size()) && target_[source.index] >= 0;
+        if (!wanted || !place(*pending_))
             continue;
         if (stamp != AV_NOPTS_VALUE)
             pending_time_ = Time::of(stamp, base) - from_;
@@ -235,7 +274,11 @@ void StreamCopy::write_until(const Time& time) {
     while (advance() && pending_time_ <= time) write();
 }
 
-void StreamCopy::finish() {
+void StreamCopy::finish(const std::optional<Time>& end) {
+    if (end) {
+        to_ = *end + from_;
+        has_pending_ = has_pending_ && pending_time_ < *end;
+    }
     while (advance()) write();
 }
 

@@ -22,8 +22,8 @@ class StreamCopy {
 
     /// Writes all packets up to `time` of the output's clock.
     void write_until(const Time& time);
-    /// Writes the rest.
-    void finish();
+    /// Writes the rest; with `end` (on the output's clock) only what starts before it.
+    void finish(const std::optional<Time>& end);
 
     const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -32,6 +32,8 @@ class StreamCopy {
     void add_stream(const AVStream& source);
     bool can_hold(const AVStream& source) const;
     void copy_chapters();
+    void declare_priming();
+    void reopen();
     bool advance();
     bool place(AVPacket& packet) const;
     void write();

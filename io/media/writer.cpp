@@ -85,6 +85,8 @@ class VideoWriter final : public FrameSink {
     std::optional<StreamCopy> others_;
     PacketHandle packet_;
     int64_t frames_ = 0;
+    Time end_;  // of the last frame, on the output's clock
+    bool cut_at_last_frame_ = false;
     bool lost_alpha_ = false;
 };
 
@@ -96,7 +98,8 @@ VideoWriter::VideoWriter(const fs::path& path, const StreamInfo& info, const Wri
             options.overwrite ? OutputFile::Existing::replace : OutputFile::Existing::refuse),
       output_(open_output(container_for(path), file_)),
       encoder_(info, options, *output_->oformat, name_),
-      packet_(make_packet()) {
+      packet_(make_packet()),
+      cut_at_last_frame_(options.end == WriteOptions::End::last_frame && !options.to) {
     stream_ = avformat_new_stream(output_.get(), nullptr);
     TORCH_CHECK(stream_ != nullptr, "out of memory");
     encoder_.describe(*stream_);
@@ -110,8 +113,12 @@ VideoWriter::VideoWriter(const fs::path& path, const StreamInfo& info, const Wri
 }
 
 void VideoWriter::start() {
+    Options options;
+    const int64_t clock = info_.time_base.den();
+    if (clock >= 1000 && clock <= 1'000'000)  // mp4, mov: start offsets are counted in this unit
+        options.set("movie_timescale", std::to_string(clock));
     clear_log();
-    const int code = avformat_write_header(output_.get(), nullptr);
+    const int code = avformat_write_header(output_.get(), options.address());
     if (code < 0)
         throw Error(name_, "cannot be written: " + error_text(code), space_hint);
 }
@@ -145,6 +152,7 @@ void VideoWriter::put(const Frame& frame) {
     notice_alpha(frame);
     encoder_.send(frame, frame.time - from_);
     ++frames_;
+    end_ = frame.time + frame.duration - from_;
     drain();
 }
 
@@ -154,7 +162,7 @@ void VideoWriter::finish() {
     encoder_.flush();
     drain();
     if (others_)
-        others_->finish();
+        others_->finish(cut_at_last_frame_ ? std::optional<Time>(end_) : std::nullopt);
     int code = av_write_trailer(output_.get());
     if (code >= 0 && output_->pb->error < 0)
         code = output_->pb->error;

@@ -24,6 +24,9 @@ struct WriteOptions {
     /// `from` becomes 0 in the output; unset, times are written as they are.
     std::optional<Time> from = std::nullopt;
     std::optional<Time> to = std::nullopt;
+    /// Where other streams end when `to` is not given: with their source, or with the last frame
+    /// written (for parts whose end is a frame number).
+    enum class End { source, last_frame } end = End::source;
     /// Replace an existing file; otherwise it is an Error.
     bool overwrite = false;
     /// Of the encoder. Fixed rather than the machine's count: x264's result depends on it.
