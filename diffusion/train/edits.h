@@ -13,8 +13,9 @@ struct SceneEdit {
     std::string text;
 };
 
-/// One of: recolour, remove or add a thing; another sky; another ground; snow; people or trees
-/// gone. `aspect` is width / height.
+/// One of: recolour a thing (2 of 7), remove it, add one, another sky, another ground, another
+/// plain background (1 of 7 each). The two scenes share all that the words do not name. `aspect` is
+/// width / height.
 SceneEdit random_edit(uint64_t seed, double aspect);
 
 }  // namespace weft
