@@ -3,6 +3,7 @@
 #include <c10/util/StringUtil.h>
 
 #include <array>
+#include <cmath>
 
 #include "io/files/error.h"
 
@@ -176,6 +177,47 @@ torch::Tensor from_palette(const AVFrame& frame) {
     return picked.t().reshape({4, frame.height, frame.width}).contiguous();
 }
 
+bool is_gray_format(AVPixelFormat format) {
+    return !is_rgb_format(format) && describe(format).nb_components <= 2;
+}
+
+/// The component of a native-endian picture as a tensor that shares its memory.
+torch::Tensor component_view(const AVFrame& frame, int component) {
+    const auto format = static_cast<AVPixelFormat>(frame.format);
+    const AVComponentDescriptor& part = describe(format).comp[component];
+    const torch::ScalarType type = plane_type(format);
+    const int64_t item = static_cast<int64_t>(c10::elementSize(type));
+    return torch::from_blob(frame.data[part.plane] + part.offset, {frame.height, frame.width},
+                            {frame.linesize[part.plane] / item, part.step / item},
+                            torch::dtype(type));  // [h, w]
+}
+
+/// Gray and gray with alpha, whole bytes a component: luma alone, by hand since swscale gives such
+/// pictures a colour cast in 16 bits.
+torch::Tensor from_gray(const AVFrame& frame) {
+    const auto format = static_cast<AVPixelFormat>(frame.format);
+    const bool limited = frame_color(frame).range == ColorRange::limited;
+    const double unit = limited ? std::exp2(format_depth(format) - 8) : 1.0;
+    torch::Tensor luma = component_view(frame, 0).to(torch::kFloat32);  // [h, w]
+    if (limited)
+        luma.sub_(16 * unit).div_(219 * unit).clamp_(0, 1);
+    else
+        luma.div_(peak(format));
+    if (!has_alpha_plane(format))
+        return luma.unsqueeze(0).repeat({3, 1, 1});
+    const torch::Tensor alpha = component_view(frame, 1).to(torch::kFloat32).div_(peak(format));
+    return torch::stack({luma, luma, luma, alpha});
+}
+
+/// What swscale's 16-bit arithmetic takes for 1.0, of 65535: it shifts code values up instead of
+/// stretching them, so that white falls short by up to 0.4 %.
+double swscale_white(AVPixelFormat format, ColorRange range) {
+    const int depth = format_depth(format);
+    if (range != ColorRange::full || depth <= 8)
+        return 65280.0 / 65535;
+    return std::exp2(16 - depth) * (std::exp2(depth) - 1) / 65535;
+}
+
 FrameHandle make_picture(AVPixelFormat format, int64_t width, int64_t height) {
     FrameHandle frame = make_frame();
     frame->format = format;
@@ -222,6 +264,8 @@ torch::Tensor PictureDecoder::decode(const AVFrame& frame) {
     const auto format = static_cast<AVPixelFormat>(frame.format);
     if (format == AV_PIX_FMT_PAL8)
         return from_palette(frame);
+    if (is_gray_format(format))
+        return decode_gray(frame);
     return is_rgb_format(format) ? decode_rgb(frame) : decode_yuv(frame);
 }
 
@@ -241,18 +285,34 @@ void PictureDecoder::prepare(const AVFrame& frame, AVPixelFormat target) {
     setup_ = wanted;
 }
 
-torch::Tensor PictureDecoder::decode_rgb(const AVFrame& frame) {
-    const auto format = static_cast<AVPixelFormat>(frame.format);
-    if (is_planar_rgb(format))
-        return from_planar_rgb(frame);
-    const AVPixelFormat target = planar_rgb(format);
+/// Converts into `planar_`, a picture of format `target`.
+void PictureDecoder::convert(const AVFrame& frame, AVPixelFormat target) {
     prepare(frame, target);
     if (planar_ == nullptr)
         planar_ = make_picture(target, frame.width, frame.height);
     const int rows = sws_scale(scaler_.get(), frame.data, frame.linesize, 0, frame.height,
                                planar_->data, planar_->linesize);
     TORCH_CHECK(rows == frame.height, "swscale converted ", rows, " of ", frame.height, " rows");
+}
+
+torch::Tensor PictureDecoder::decode_rgb(const AVFrame& frame) {
+    const auto format = static_cast<AVPixelFormat>(frame.format);
+    if (is_planar_rgb(format))
+        return from_planar_rgb(frame);
+    convert(frame, planar_rgb(format));
     return from_planar_rgb(*planar_);
+}
+
+torch::Tensor PictureDecoder::decode_gray(const AVFrame& frame) {
+    const auto format = static_cast<AVPixelFormat>(frame.format);
+    const bool bytes = describe(format).comp[0].depth >= 8 &&
+                       !has_flag(format, AV_PIX_FMT_FLAG_BE) &&
+                       !has_flag(format, AV_PIX_FMT_FLAG_FLOAT);
+    if (bytes)
+        return from_gray(frame);
+    convert(frame, format_depth(format) > 8 ? AV_PIX_FMT_GRAY16 : AV_PIX_FMT_GRAY8);
+    planar_->color_range = AVCOL_RANGE_JPEG;
+    return from_gray(*planar_);
 }
 
 torch::Tensor PictureDecoder::decode_yuv(const AVFrame& frame) {
@@ -270,7 +330,10 @@ torch::Tensor PictureDecoder::decode_yuv(const AVFrame& frame) {
     const int rows = sws_scale(scaler_.get(), frame.data, frame.linesize, 0, frame.height,
                                planes.data(), strides.data());
     TORCH_CHECK(rows == frame.height, "swscale converted ", rows, " of ", frame.height, " rows");
-    return padded.narrow(2, 0, frame.width).contiguous();
+    torch::Tensor pixels = padded.narrow(2, 0, frame.width).contiguous();
+    const auto format = static_cast<AVPixelFormat>(frame.format);
+    pixels.div_(swscale_white(format, setup_.color.range)).clamp_max_(1);
+    return pixels;
 }
 
 PictureEncoder::PictureEncoder(AVPixelFormat format, int64_t width, int64_t height, ColorTag color)
@@ -299,6 +362,8 @@ FrameHandle PictureEncoder::encode(const torch::Tensor& pixels) {
     const int64_t shared = std::min(channels_, pixels.size(0));
     planes_.narrow(0, 0, shared).copy_(pixels.narrow(0, 0, shared));
     planes_.nan_to_num_(0.0, 1.0, 0.0).clamp_(0, 1);
+    if (!is_rgb_format(format_))
+        planes_.mul_(swscale_white(format_, color_.range));
     FrameHandle frame = make_picture(format_, width_, height_);
     frame->colorspace = static_cast<AVColorSpace>(color_.matrix);
     frame->color_primaries = static_cast<AVColorPrimaries>(color_.primaries);
@@ -316,16 +381,8 @@ void PictureEncoder::encode_rgb(const torch::Tensor& pixels, AVFrame& frame) con
     torch::Tensor codes = pixels.mul(peak(format_)).round_();
     if (has_flag(format_, AV_PIX_FMT_FLAG_BE) && format_depth(format_) > 8)
         codes = codes.remainder(256).mul_(256).add_(codes.div(256).floor_());  // swap the bytes
-    const AVPixFmtDescriptor& layout = describe(format_);
-    const torch::ScalarType type = plane_type(format_);
-    const int64_t item = static_cast<int64_t>(c10::elementSize(type));
-    for (int c = 0; c < layout.nb_components; ++c) {
-        const AVComponentDescriptor& part = layout.comp[c];
-        torch::from_blob(frame.data[part.plane] + part.offset, {height_, width_},
-                         {frame.linesize[part.plane] / item, part.step / item},
-                         torch::dtype(type))  // [h, w]
-            .copy_(codes[c]);
-    }
+    for (int c = 0; c < describe(format_).nb_components; ++c)
+        component_view(frame, c).copy_(codes[c]);
 }
 
 void PictureEncoder::encode_yuv(AVFrame& frame) {

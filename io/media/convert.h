@@ -39,7 +39,9 @@ class PictureDecoder {
     };
 
     torch::Tensor decode_rgb(const AVFrame& frame);
+    torch::Tensor decode_gray(const AVFrame& frame);
     torch::Tensor decode_yuv(const AVFrame& frame);
+    void convert(const AVFrame& frame, AVPixelFormat target);
     void prepare(const AVFrame& frame, AVPixelFormat target);
 
     Setup setup_;

@@ -97,9 +97,24 @@ ColorTag stream_color(const AVCodecParameters& parameters) {
     return frame_color(*frame);
 }
 
+/// The length by Matroska's tag "00:00:03.003000000", which is where the stream ends; zero where
+/// there is none.
+Time tagged_duration(const AVStream& stream) {
+    const AVDictionaryEntry* tag = av_dict_get(stream.metadata, "DURATION", nullptr, 0);
+    if (tag == nullptr)
+        return {};
+    try {
+        const Time end = Position::parse(tag->value, "DURATION").time;
+        const bool late = stream.start_time != AV_NOPTS_VALUE && stream.start_time > 0;
+        return late ? end - Time::of(stream.start_time, from_av(stream.time_base)) : end;
+    } catch (const UsageError&) {
+        return {};  // a tag of another meaning
+    }
+}
+
 Time stream_duration(const AVFormatContext& input, const AVStream& stream) {
-    if (stream.duration != AV_NOPTS_VALUE && stream.duration > 0)
-        return Time::of(stream.duration, from_av(stream.time_base));
+    if (declared_duration(stream) > Time())
+        return declared_duration(stream);
     if (input.duration != AV_NOPTS_VALUE && input.duration > 0)
         return Time::of(input.duration, {1, AV_TIME_BASE});
     return {};
@@ -148,6 +163,12 @@ InputHandle open_input(const fs::path& path, int64_t max_pixels) {
     InputHandle input(opened);
     probe_streams(*input, path, max_pixels);
     return input;
+}
+
+Time declared_duration(const AVStream& stream) {
+    if (stream.duration != AV_NOPTS_VALUE && stream.duration > 0)
+        return Time::of(stream.duration, from_av(stream.time_base));
+    return tagged_duration(stream);
 }
 
 int main_video_stream(const AVFormatContext& input) {
@@ -210,10 +231,8 @@ SideStream side_stream(const AVStream& stream) {
                     .language = tag_value(stream.metadata, "language"),
                     .sample_rate = parameters.sample_rate,
                     .channels = parameters.ch_layout.nb_channels,
-                    .duration = {},
+                    .duration = declared_duration(stream),
                     .is_default = (stream.disposition & AV_DISPOSITION_DEFAULT) != 0};
-    if (stream.duration != AV_NOPTS_VALUE && stream.duration > 0)
-        side.duration = Time::of(stream.duration, from_av(stream.time_base));
     return side;
 }
 

@@ -18,6 +18,9 @@ InputHandle open_input(const std::filesystem::path& path, int64_t max_pixels = 6
 /// not count. -1 where there is none.
 int main_video_stream(const AVFormatContext& input);
 
+/// The length the headers (or Matroska's DURATION tag) give for one stream; zero where they do not.
+Time declared_duration(const AVStream& stream);
+
 /// What the headers say about stream `index`.
 StreamInfo stream_info(const AVFormatContext& input, int index, const std::filesystem::path& path);
 SideStream side_stream(const AVStream& stream);

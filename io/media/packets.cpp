@@ -4,17 +4,18 @@
 
 #include <cstring>
 
+#include "io/media/input.h"
+
 namespace weft {
 namespace {
 
-/// The length a stream declares for itself: its header's, or the DURATION tag of Matroska.
+/// Where a stream says it ends.
 std::optional<Time> declared_end(const AVStream& stream) {
-    const Rational base = from_av(stream.time_base);
-    if (stream.duration != AV_NOPTS_VALUE && stream.duration > 0) {
-        const int64_t start = stream.start_time == AV_NOPTS_VALUE ? 0 : stream.start_time;
-        return Time::of(start + stream.duration, base);
-    }
-    return std::nullopt;
+    const Time duration = declared_duration(stream);
+    if (duration <= Time())
+        return std::nullopt;
+    const int64_t start = stream.start_time == AV_NOPTS_VALUE ? 0 : stream.start_time;
+    return Time::of(start, from_av(stream.time_base)) + duration;
 }
 
 bool format_is(const AVFormatContext& input, const char* name) {
