@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "diffusion/device.h"
@@ -19,15 +21,17 @@ struct ProbeRequest {
     NamedTensors inputs;
     DeviceChoice device{"auto", "f32"};
 
-    std::string text;   // tokenize: the text; sample: the prompt
-    int64_t which = 1;  // text: the first or second text encoder
-    std::string negative;
-    std::optional<double> guidance;  // not set: the model's default, as for the next five
+    std::string text;                // tokenize: the text; sample: the prompt
+    int64_t which = 1;               // text: the first or second text encoder
+    std::string negative;            // sample
+    std::optional<double> guidance;  // sample; not set: the model's default, as for the next three
     std::optional<double> image_guidance;
-    std::optional<int64_t> steps;
-    std::optional<std::string> sampler;
     std::optional<double> strength;
-    std::optional<Spacing> spacing;
+    std::optional<std::string> sampler;
+    std::optional<int64_t> steps;    // sampler: as many as model outputs are given
+    std::optional<Spacing> spacing;  // not set: the model's
+    /// sample: width and height in pixels the latents must have; not set: as they come.
+    std::optional<std::pair<int64_t, int64_t>> size;
 };
 
 struct ProbeComponent {
@@ -36,10 +40,10 @@ struct ProbeComponent {
     NamedTensors (*run)(const ProbeRequest& request);
 };
 
-const std::vector<ProbeComponent>& probe_components();
+std::span<const ProbeComponent> probe_components();
 
-/// Runs a component. UsageError for an unknown component or a bad option, Error naming the tensor
-/// for a missing or misshapen one.
+/// Runs a component; what comes out is on the CPU, in f32 or i64. UsageError for an unknown
+/// component or a bad option, Error naming the tensor for a missing or misshapen one.
 NamedTensors probe(const ProbeRequest& request);
 
 }  // namespace weft
