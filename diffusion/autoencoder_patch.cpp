@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "diffusion/json_text.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -58,14 +59,17 @@ PatchAutoencoderConfig read_patch_autoencoder_config(const Config& config) {
 }
 
 std::string patch_autoencoder_config_json(const PatchAutoencoderConfig& config) {
-    return c10::str("{\n  \"_class_name\": \"PatchAutoencoder\",\n  \"in_channels\": ",
-                    config.in_channels, ",\n  \"latent_channels\": ", config.latent_channels,
-                    ",\n  \"patch_size\": ", config.patch_size,
-                    ",\n  \"hidden_channels\": ", config.hidden_channels,
-                    ",\n  \"encoder_blocks\": ", config.encoder_blocks,
-                    ",\n  \"decoder_blocks\": ", config.decoder_blocks,
-                    ",\n  \"smooth_channels\": ", config.smooth_channels,
-                    ",\n  \"scaling_factor\": ", config.scaling_factor, "\n}\n");
+    return json_object({
+        {"_class_name", json("PatchAutoencoder")},
+        {"in_channels", json(config.in_channels)},
+        {"latent_channels", json(config.latent_channels)},
+        {"patch_size", json(config.patch_size)},
+        {"hidden_channels", json(config.hidden_channels)},
+        {"encoder_blocks", json(config.encoder_blocks)},
+        {"decoder_blocks", json(config.decoder_blocks)},
+        {"smooth_channels", json(config.smooth_channels)},
+        {"scaling_factor", json(config.scaling_factor)},
+    });
 }
 
 PatchBlock::PatchBlock(const Weights& weights, int64_t channels)

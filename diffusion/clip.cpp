@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "diffusion/json_text.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -62,19 +63,23 @@ ClipTextConfig read_clip_text_config(const Config& whole) {
 std::string clip_text_config_json(const ClipTextConfig& config) {
     const char* architecture =
         config.with_projection ? "CLIPTextModelWithProjection" : "CLIPTextModel";
-    return c10::str("{\n  \"architectures\": [\"", architecture, "\"],\n",
-                    "  \"model_type\": \"clip_text_model\",\n", "  \"attention_dropout\": 0.0,\n",
-                    "  \"bos_token_id\": ", config.bos_token_id, ",\n",
-                    "  \"eos_token_id\": ", config.eos_token_id, ",\n", "  \"hidden_act\": \"",
-                    config.hidden_act, "\",\n", "  \"hidden_size\": ", config.hidden_size, ",\n",
-                    "  \"intermediate_size\": ", config.intermediate_size, ",\n",
-                    "  \"layer_norm_eps\": ", config.layer_norm_eps, ",\n",
-                    "  \"max_position_embeddings\": ", config.max_position_embeddings, ",\n",
-                    "  \"num_attention_heads\": ", config.num_attention_heads, ",\n",
-                    "  \"num_hidden_layers\": ", config.num_hidden_layers, ",\n",
-                    "  \"pad_token_id\": ", config.pad_token_id, ",\n",
-                    "  \"projection_dim\": ", config.projection_dim, ",\n",
-                    "  \"vocab_size\": ", config.vocab_size, "\n}\n");
+    return json_object({
+        {"architectures", json_list(std::vector<std::string>{architecture})},
+        {"model_type", json("clip_text_model")},
+        {"attention_dropout", json(0.0)},
+        {"bos_token_id", json(config.bos_token_id)},
+        {"eos_token_id", json(config.eos_token_id)},
+        {"hidden_act", json(config.hidden_act)},
+        {"hidden_size", json(config.hidden_size)},
+        {"intermediate_size", json(config.intermediate_size)},
+        {"layer_norm_eps", json(config.layer_norm_eps)},
+        {"max_position_embeddings", json(config.max_position_embeddings)},
+        {"num_attention_heads", json(config.num_attention_heads)},
+        {"num_hidden_layers", json(config.num_hidden_layers)},
+        {"pad_token_id", json(config.pad_token_id)},
+        {"projection_dim", json(config.projection_dim)},
+        {"vocab_size", json(config.vocab_size)},
+    });
 }
 
 ClipLayer::ClipLayer(const Weights& weights, const ClipTextConfig& config)

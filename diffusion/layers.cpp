@@ -13,7 +13,7 @@ const Init one_init{Init::Kind::ones};
 // Keeps a convolution's weight channels-last. A weight in training keeps its identity: only its
 // storage changes, so that the registered parameter and the layer stay one tensor.
 torch::Tensor channels_last(torch::Tensor weight, bool creating) {
-    const torch::Tensor reordered = weight.detach().contiguous(torch::MemoryFormat::ChannelsLast);
+    torch::Tensor reordered = weight.detach().contiguous(torch::MemoryFormat::ChannelsLast);
     if (!creating) {
         return reordered;
     }

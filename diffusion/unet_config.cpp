@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "diffusion/json_text.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -64,7 +65,7 @@ void check_left_at_default(const Config& config) {
 
 std::string choice(const Config& config, const std::string& key, const std::string& otherwise,
                    const std::vector<std::string>& allowed) {
-    const std::string value = config.has(key) ? config.text(key) : otherwise;
+    std::string value = config.has(key) ? config.text(key) : otherwise;
     if (std::find(allowed.begin(), allowed.end(), value) == allowed.end()) {
         refuse(config.where(), key, c10::str("unsupported value \"", value, "\""));
     }
@@ -177,46 +178,6 @@ void check_widths(const UnetConfig& config, const std::string& where) {
     }
 }
 
-// JSON text of the values.
-std::string json(const std::string& text) {
-    return c10::str("\"", text, "\"");
-}
-
-// A literal would otherwise count as a flag.
-std::string json(const char* text) {
-    return json(std::string(text));
-}
-
-std::string json(int64_t number) {
-    return std::to_string(number);
-}
-
-std::string json(bool flag) {
-    return flag ? "true" : "false";
-}
-
-std::string json(double number) {
-    std::string text = c10::str(number);
-    return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
-}
-
-std::string json(const std::optional<int64_t>& number) {
-    return number ? json(*number) : "null";
-}
-
-std::string json_or_null(const std::string& text) {
-    return text.empty() ? "null" : json(text);
-}
-
-template <typename T>
-std::string json_list(const std::vector<T>& values) {
-    std::string text;
-    for (const T& value : values) {
-        text += (text.empty() ? "" : ", ") + json(value);
-    }
-    return "[" + text + "]";
-}
-
 // One value where the list holds just one, which diffusers reads as "for all levels".
 template <typename T>
 std::string json_levels(const std::vector<T>& values) {
@@ -310,11 +271,7 @@ std::string unet_config_json(const UnetConfig& config) {
         {"upcast_attention", json(config.upcast_attention)},
         {"use_linear_projection", json(config.use_linear_projection)},
     };
-    std::string text;
-    for (const auto& [key, value] : entries) {
-        text += c10::str(text.empty() ? "{\n" : ",\n", "  \"", key, "\": ", value);
-    }
-    return text + "\n}\n";
+    return json_object(entries);
 }
 
 }  // namespace weft
