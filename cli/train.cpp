@@ -83,6 +83,10 @@ void run(const TrainCommand& command, const Context& context) {
     TrainOptions options{
         .placement = placement, .hooks = {}, .previews = read_previews(command.previews)};
     options.hooks.stop = context.stop;
+#ifdef WEFT_WITH_VIDEO
+    options.save_picture = write_picture;
+    options.picture_suffix = ".jpg";
+#endif
     if (context.verbosity != Verbosity::quiet) {
         options.hooks.report = TrainProgress();
     }

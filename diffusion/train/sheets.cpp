@@ -3,10 +3,11 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/nn/functional/padding.h>
 
+#include <algorithm>
+
 #include "diffusion/samplers.h"
 #include "diffusion/train/pairs.h"
 #include "diffusion/train/styles.h"
-#include "io/files/png.h"
 
 namespace weft {
 namespace {
@@ -63,20 +64,24 @@ torch::Tensor fit(const torch::Tensor& picture, int64_t multiple) {
 torch::Tensor contact_sheet(const std::vector<torch::Tensor>& cells, int64_t columns) {
     constexpr int64_t gap = 2;  // px
     TORCH_CHECK(!cells.empty() && columns > 0, "a contact sheet needs cells");
-    const int64_t h = cells[0].size(1) + gap, w = cells[0].size(2) + gap;
+    int64_t h = 0, w = 0;  // of the largest cell
+    for (const torch::Tensor& cell : cells) {
+        h = std::max(h, cell.size(1) + gap);
+        w = std::max(w, cell.size(2) + gap);
+    }
     const int64_t rows = (static_cast<int64_t>(cells.size()) + columns - 1) / columns;
     torch::Tensor sheet = torch::ones({3, rows * h, columns * w});
     for (size_t i = 0; i < cells.size(); ++i) {
         const auto at = static_cast<int64_t>(i);
-        sheet.narrow(1, at / columns * h, h - gap)
-            .narrow(2, at % columns * w, w - gap)
+        sheet.narrow(1, at / columns * h, cells[i].size(1))
+            .narrow(2, at % columns * w, cells[i].size(2))
             .copy_(cells[i]);
     }
     return sheet;
 }
 
-void write_edit_sheet(const SheetModel& model, const std::vector<torch::Tensor>& previews,
-                      const Recipe& recipe, const std::filesystem::path& path) {
+torch::Tensor edit_sheet(const SheetModel& model, const std::vector<torch::Tensor>& previews,
+                         const Recipe& recipe) {
     std::vector<torch::Tensor> pictures = previews;
     if (pictures.empty()) {
         pictures = make_scenes(recipe.seed + 7, 0, 4, 128, 192, torch::kCPU).unbind(0);
@@ -108,11 +113,10 @@ void write_edit_sheet(const SheetModel& model, const std::vector<torch::Tensor>&
             }
         }
     }
-    save_png(path, contact_sheet(cells, static_cast<int64_t>(texts.size()) + 1));
+    return contact_sheet(cells, static_cast<int64_t>(texts.size()) + 1);
 }
 
-void write_generation_sheet(const SheetModel& model, const Recipe& recipe,
-                            const std::filesystem::path& path) {
+torch::Tensor generation_sheet(const SheetModel& model, const Recipe& recipe) {
     const std::vector<std::string>& prompts = generation_prompts();
     const auto n = static_cast<int64_t>(prompts.size());
     constexpr int64_t side = 128;  // px
@@ -133,7 +137,7 @@ void write_generation_sheet(const SheetModel& model, const Recipe& recipe,
             cells.push_back(cell);
         }
     }
-    save_png(path, contact_sheet(cells, n / 2));
+    return contact_sheet(cells, n / 2);
 }
 
 }  // namespace weft

@@ -2,7 +2,6 @@
 
 #include <torch/types.h>
 
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -25,14 +24,14 @@ struct SheetModel {
 
 /// Pictures as rows; source, empty text and every style as columns. Where `previews` ([3, h, w] in
 /// 0..1) is empty, procedural scenes take their place.
-void write_edit_sheet(const SheetModel& model, const std::vector<torch::Tensor>& previews,
-                      const Recipe& recipe, const std::filesystem::path& path);
+torch::Tensor edit_sheet(const SheetModel& model, const std::vector<torch::Tensor>& previews,
+                         const Recipe& recipe);
 
 /// "a COLOUR KIND ..." pictures made from text alone, 128 x 128 and at the recipe's native size.
-void write_generation_sheet(const SheetModel& model, const Recipe& recipe,
-                            const std::filesystem::path& path);
+torch::Tensor generation_sheet(const SheetModel& model, const Recipe& recipe);
 
-/// Cells [3, h, w] of one size -> one picture with `columns` cells a row and a thin white gap.
+/// Cells [3, h, w] -> one picture with `columns` cells a row, each as large as the largest, and a
+/// thin white gap.
 torch::Tensor contact_sheet(const std::vector<torch::Tensor>& cells, int64_t columns);
 
 }  // namespace weft

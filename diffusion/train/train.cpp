@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "diffusion/tokenizer_training.h"
+#include "diffusion/train/model_card.h"
 #include "diffusion/train/pairs.h"
 #include "diffusion/train/styles.h"
 #include "diffusion/train/train_autoencoder.h"
@@ -62,6 +63,7 @@ void train(const Recipe& recipe, const std::filesystem::path& folder, const Trai
     const TrainedAutoencoder trained = train_autoencoder(recipe, folder, options);
     train_unet(recipe, folder, options, *trained.autoencoder, tokenizer, trained.channel_weight);
     write_defaults(recipe, folder);
+    write_model_card(recipe, folder, options);
 }
 
 }  // namespace weft

@@ -3,12 +3,14 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "diffusion/device.h"
 #include "diffusion/train/progress.h"
 #include "diffusion/train/recipe.h"
+#include "io/files/png.h"
 
 namespace weft {
 
@@ -18,6 +20,9 @@ struct TrainOptions {
     TrainHooks hooks;
     /// Pictures [3, h, w] in 0..1 that sample sheets show edited, beside procedural ones.
     std::vector<torch::Tensor> previews;
+    /// How sheets are written: [3, h, w] in 0..1 under a name that ends in `picture_suffix`.
+    std::function<void(const std::filesystem::path&, const torch::Tensor&)> save_picture = save_png;
+    std::string picture_suffix = ".png";
 };
 
 /// Trains a model from nothing: tokenizer, autoencoder, then UNet and text encoder together

@@ -6,7 +6,6 @@
 
 #include "diffusion/train/pairs.h"
 #include "diffusion/train/sheets.h"
-#include "io/files/png.h"
 #include "io/files/weights.h"
 
 namespace weft {
@@ -168,7 +167,7 @@ void write_sheet(const Autoencoder& model, const Recipe& recipe, const TrainOpti
     }
     const auto columns = static_cast<int64_t>(above.size());
     above.insert(above.end(), below.begin(), below.end());
-    save_png(path, contact_sheet(above, columns));
+    options.save_picture(path, contact_sheet(above, columns));
 }
 
 /// Norm of what one unit of a latent channel adds to a patch, through the linear decoder.
@@ -204,7 +203,7 @@ TrainedAutoencoder train_autoencoder(const Recipe& recipe, const std::filesystem
     trained.channel_weight = channel_weights(tensors).to(options.placement.device);
     std::filesystem::create_directories(folder / "training" / "sheets");
     write_sheet(*trained.autoencoder, recipe, options,
-                folder / "training" / "sheets" / "autoencoder.png");
+                folder / "training" / "sheets" / ("autoencoder" + options.picture_suffix));
     return trained;
 }
 

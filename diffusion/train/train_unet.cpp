@@ -232,8 +232,10 @@ class UnetTraining {
             .device = options_.placement.device};
         const std::filesystem::path sheets = folder_ / "training" / "sheets";
         std::filesystem::create_directories(sheets);
-        write_edit_sheet(model, options_.previews, recipe_, sheets / (name + "_edits.png"));
-        write_generation_sheet(model, recipe_, sheets / (name + "_generation.png"));
+        options_.save_picture(sheets / (name + "_edits" + options_.picture_suffix),
+                              edit_sheet(model, options_.previews, recipe_));
+        options_.save_picture(sheets / (name + "_generation" + options_.picture_suffix),
+                              generation_sheet(model, recipe_));
     }
 
     void save() const {
