@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -178,10 +179,12 @@ void check_widths(const UnetConfig& config, const std::string& where) {
     }
 }
 
-// One value where the list holds just one, which diffusers reads as "for all levels".
+// One value, which diffusers reads as "for all levels", where all levels agree.
 template <typename T>
 std::string json_levels(const std::vector<T>& values) {
-    return values.size() == 1 ? json(T(values.front())) : json_list(values);
+    const bool uniform =
+        std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) == values.end();
+    return uniform ? json(T(values.front())) : json_list(values);
 }
 
 }  // namespace
