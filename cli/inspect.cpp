@@ -76,6 +76,7 @@ Report describe_model(const std::filesystem::path& path) {
                   {"downscale", traits.downscale},
                   {"size_multiple", traits.size_multiple},
                   {"native_size", traits.native_size},
+                  {"edit_size", traits.edit_size > 0 ? traits.edit_size : traits.native_size},
                   {"text_width", traits.text_width}};
     report["defaults"] = {{"steps", traits.defaults.steps},
                           {"guidance", traits.defaults.guidance},

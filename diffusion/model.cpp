@@ -45,6 +45,7 @@ void read_own_defaults(const Config& config, ModelTraits& traits) {
     defaults.sampler = sampler_named(config.text("sampler", defaults.sampler)).name;
     defaults.strength = config.number("strength", {0, 1}, defaults.strength);
     traits.native_size = config.integer("native_size", {8, 65536}, traits.native_size);
+    traits.edit_size = config.integer("edit_size", {8, 65536}, traits.native_size);
     if (config.has("words"))
         traits.words = config.texts("words");
 }

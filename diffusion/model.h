@@ -34,7 +34,8 @@ struct ModelTraits {
     int64_t size_multiple = 8;  // ... and of this (downscale times the UNet's own halvings)
     bool source_conditioned = false;  // takes the source's latents as an input (InstructPix2Pix)
     Prediction prediction = Prediction::epsilon;
-    int64_t native_size = 512;  // side in pixels it was trained at
+    int64_t native_size = 512;  // side in pixels it was trained at; what it generates
+    int64_t edit_size = 0;      // longer side in pixels that edits run at; 0: native_size
     int64_t text_width = 768;   // d of encode_text
     ModelDefaults defaults;
     std::vector<std::string> words;  // style and object words it knows; empty: not told

@@ -118,7 +118,8 @@ Fit fit_size(Size source, const std::optional<Size>& box, const ModelTraits& tra
         scale = std::min(static_cast<double>(box->width) / width,
                          static_cast<double>(box->height) / height);
     } else {
-        scale = static_cast<double>(traits.native_size) / std::max(width, height);
+        const auto side = traits.edit_size > 0 ? traits.edit_size : traits.native_size;
+        scale = static_cast<double>(side) / std::max(width, height);
         scale = traits.source_conditioned ? std::min(scale, 1.0) : scale;
     }
     const auto scaled = [&](double side) {

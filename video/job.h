@@ -19,7 +19,7 @@ struct Fit {
     Size padded;   // content rounded up to the model's size multiple
 };
 
-/// Fits a source to a model. Without a box the longer side becomes the model's native size;
+/// Fits a source to a model. Without a box the longer side becomes the model's edit size;
 /// source-conditioned models are never given more pixels than the source has.
 /// @param box the largest content size, from --size; its shape need not be the source's
 Fit fit_size(Size source, const std::optional<Size>& box, const ModelTraits& traits);

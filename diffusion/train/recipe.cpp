@@ -225,6 +225,7 @@ Recipe read_recipe(const std::filesystem::path& path, bool on_gpu) {
     reader.read("recommended_steps", recipe.steps, 1, 1000);
     reader.read("recommended_guidance", recipe.guidance, 0, 50);
     reader.read("native_size", recipe.native_size, 16, 4096);
+    reader.read("edit_size", recipe.edit_size, 16, 4096);
     read_shapes(reader, recipe, problems);
     const std::string device = on_gpu ? "gpu" : "cpu";
     if (const toml::table* table = reader.table("autoencoder")) {

@@ -70,6 +70,7 @@ struct Recipe {
     int64_t steps = 8;
     double guidance = 1.5;
     int64_t native_size = 256;  // px, generation
+    int64_t edit_size = 512;    // px, longer side of edits
 };
 
 /// Reads a recipe for a device type ("cpu" or "cuda"): tables [autoencoder.cpu], [unet.gpu], ...

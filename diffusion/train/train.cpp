@@ -41,7 +41,7 @@ void write_defaults(const Recipe& recipe, const std::filesystem::path& folder) {
     std::ofstream out(folder / "weft.json");
     out << "{\n  \"steps\": " << recipe.steps << ",\n  \"guidance\": " << recipe.guidance
         << ",\n  \"image_guidance\": 1.0,\n  \"sampler\": \"ddim\",\n  \"native_size\": "
-        << recipe.native_size << ",\n  \"words\": [";
+        << recipe.native_size << ",\n  \"edit_size\": " << recipe.edit_size << ",\n  \"words\": [";
     const char* separator = "";
     for (const StyleEntry& style : styles()) {
         out << separator << '"' << style.name << '"';
