@@ -122,10 +122,11 @@ std::string Config::text(const std::string& key,
 
 std::vector<int64_t> Config::integers(const std::string& key, Range range, int64_t repeat) const {
     const JsonValue& found = node_->need(key);
-    if (!is_list(key)) {
-        return std::vector<int64_t>(static_cast<size_t>(repeat), node_->integer(key, found, range));
-    }
     std::vector<int64_t> values;
+    if (!is_list(key)) {
+        values.assign(static_cast<size_t>(repeat), node_->integer(key, found, range));
+        return values;
+    }
     for (const JsonValue& item : *found.list()) {
         values.push_back(node_->integer(key, item, range));
     }

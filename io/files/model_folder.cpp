@@ -183,7 +183,7 @@ fs::path ModelFolder::file(const std::string& component, const std::string& name
         throw Error(path_.string(), c10::str("has no component ", quoted_name(component)),
                     "this kind of model is not what the command needs");
     }
-    const fs::path path = path_ / component / name;
+    fs::path path = path_ / component / name;
     if (!is_file(path)) {
         throw Error(path.string(), "no such file", "the model is incomplete; fetch it again");
     }

@@ -212,6 +212,7 @@ std::map<std::string, std::string> read_metadata(const JsonValue& value, const s
 void check_layout(const std::map<std::string, SafeTensors::Entry>& entries, int64_t data_bytes,
                   const std::string& where) {
     std::vector<std::pair<int64_t, int64_t>> spans;
+    spans.reserve(entries.size());
     for (const auto& [name, entry] : entries) {
         spans.emplace_back(entry.begin_byte, entry.end_byte);
     }
