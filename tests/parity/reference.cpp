@@ -55,7 +55,7 @@ double max_error(const torch::Tensor& ours, const torch::Tensor& theirs) {
     if (ours.sizes() != theirs.sizes()) {
         return std::numeric_limits<double>::infinity();
     }
-    const double error =
+    const auto error =
         (ours.to(torch::kFloat64) - theirs.to(torch::kFloat64)).abs().max().item<double>();
     return std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
 }
