@@ -100,7 +100,7 @@ VideoEncoder::VideoEncoder(const StreamInfo& info, const WriteOptions& options,
                     "choose another --codec; weft doctor lists them");
     if (avformat_query_codec(&target, codec->id, FF_COMPLIANCE_NORMAL) == 0)
         throw Error(name_, c10::str("a .", target.name, " file cannot hold ", entry_->name),
-                    "choose another --codec or write .mkv");
+                    "choose another --codec, or write .mov or .mkv");
     context_.reset(avcodec_alloc_context3(codec));
     TORCH_CHECK(context_ != nullptr, "out of memory");
     configure(info, options);

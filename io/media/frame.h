@@ -14,8 +14,10 @@ namespace weft {
 
 /// One picture of a clip.
 struct Frame {
-    torch::Tensor
-        pixels;  // [3, h, w] RGB or [4, h, w] RGBA (straight alpha), float32 on the CPU, 0..1
+    /// [3, h, w] RGB or [4, h, w] RGBA (straight alpha), float32 on the CPU, black 0, white 1. Code
+    /// values beyond white or outside the RGB gamut are kept as numbers outside 0..1, so that an
+    /// unedited frame is written with the code values it was read from.
+    torch::Tensor pixels;
     int64_t index = 0;  // number in the source, the first is 0, whatever part of it is read
     Time time;          // when it is shown, on the source's clock (a start offset is kept)
     Time duration;      // how long it is shown; > 0

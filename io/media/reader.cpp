@@ -101,7 +101,10 @@ VideoReader::VideoReader(std::filesystem::path path, ReadOptions options)
                              " are larger than the limit of ", options_.max_pixels, " pixels"),
                     "scale it down first");
     if (pixels <= 0)
-        throw Error(path_.string(), "its frame size is unknown", "check that the file is whole");
+        throw Error(path_.string(),
+                    c10::str("its frames have no size, or more than the limit of ",
+                             options_.max_pixels, " pixels"),
+                    "check that the file is whole, or scale it down first");
     info_ = stream_info(*input_, stream_, path_);
     decoder_ = open_decoder(stream, options_, path_.string());
     packets_.emplace(*input_, stream_);
