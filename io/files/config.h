@@ -29,10 +29,12 @@ class Config {
     /// True where the key exists and is not null.
     bool has(const std::string& key) const;
     /// Numbers, texts and lists. Without a default a missing key is an Error.
-    int64_t integer(const std::string& key, Range range, std::optional<int64_t> otherwise = {}) const;
+    int64_t integer(const std::string& key, Range range,
+                    std::optional<int64_t> otherwise = {}) const;
     double number(const std::string& key, Range range, std::optional<double> otherwise = {}) const;
     bool flag(const std::string& key, std::optional<bool> otherwise = {}) const;
-    std::string text(const std::string& key, const std::optional<std::string>& otherwise = {}) const;
+    std::string text(const std::string& key,
+                     const std::optional<std::string>& otherwise = {}) const;
     /// A list of integers; a single integer counts as a list of `repeat` copies of it.
     std::vector<int64_t> integers(const std::string& key, Range range, int64_t repeat = 1) const;
     std::vector<double> numbers(const std::string& key, Range range) const;

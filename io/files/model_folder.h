@@ -10,8 +10,8 @@
 
 namespace weft {
 
-/// A model in the diffusers layout: model_index.json and one folder a component with config.json and
-/// single or sharded *.safetensors. Only plain file names are followed out of an index.
+/// A model in the diffusers layout: model_index.json and one folder a component with config.json
+/// and single or sharded *.safetensors. Only plain file names are followed out of an index.
 /// Thread-safe: yes (immutable).
 class ModelFolder {
   public:

@@ -14,9 +14,9 @@ namespace weft {
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
 /// A memory-mapped safetensors file. The header is checked whole before any tensor is made: size,
-/// UTF-8, nesting, duplicate keys, dtype, shape products, offsets contiguous and ending at the file's
-/// end (https://github.com/huggingface/safetensors, "Format"). Only regular files open. Never runs
-/// code. Thread-safe: yes (immutable; copies share the mapping).
+/// UTF-8, nesting, duplicate keys, dtype, shape products, offsets contiguous and ending at the
+/// file's end (https://github.com/huggingface/safetensors, "Format"). Only regular files open.
+/// Never runs code. Thread-safe: yes (immutable; copies share the mapping).
 class SafeTensors {
   public:
     /// Throws Error where the file is missing, no regular file, a pickle, or breaks a rule above.
@@ -42,8 +42,8 @@ class SafeTensors {
     std::shared_ptr<const Mapping> mapping_;
 };
 
-/// Writes one file under a temporary name and renames it when whole. Tensors are copied to the CPU and
-/// made contiguous; f32, f16, bf16, i64, i32, u8, bool are written as they are.
+/// Writes one file under a temporary name and renames it when whole. Tensors are copied to the CPU
+/// and made contiguous; f32, f16, bf16, i64, i32, u8, bool are written as they are.
 void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 

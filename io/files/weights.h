@@ -22,20 +22,22 @@ struct Init {
 /// Where and as what tensors are delivered.
 struct WeightOptions {
     torch::Device device = torch::kCPU;
-    torch::ScalarType dtype = torch::kFloat32;  // floating tensors are converted to it; integers stay
+    torch::ScalarType dtype = torch::kFloat32;  // of floating tensors; integers stay as they are
 };
 
-/// Names -> tensors for building layers. In load mode a tensor comes out of a memory-mapped file; in
-/// create mode it is made, initialised (reproducibly from the seed and its full name), marked as
+/// Names -> tensors for building layers. In load mode a tensor comes out of a memory-mapped file;
+/// in create mode it is made, initialised (reproducibly from the seed and its full name), marked as
 /// requiring gradients and registered, so that the same layer code trains from scratch. Copies and
 /// scopes share one store. Thread-safe: no (build models on one thread; layers made from it are
 /// immutable).
 class Weights {
   public:
     /// Load mode over one or more files (shards). A name in two files is an Error.
-    static Weights load(const std::vector<std::filesystem::path>& files, WeightOptions options = {});
+    static Weights load(const std::vector<std::filesystem::path>& files,
+                        WeightOptions options = {});
     /// Load mode over tensors in memory; `where` names them in errors.
-    static Weights of(const NamedTensors& tensors, const std::string& where, WeightOptions options = {});
+    static Weights of(const NamedTensors& tensors, const std::string& where,
+                      WeightOptions options = {});
     /// Create mode.
     static Weights create(uint64_t seed, WeightOptions options = {});
 
@@ -43,8 +45,9 @@ class Weights {
     Weights scope(const std::string& name) const;
     Weights scope(const std::string& name, int64_t index) const;
 
-    /// The tensor `name` in this scope. Load mode: throws Error where it is missing or its shape differs
-    /// (both shapes printed) and marks it used. Create mode: makes it, or returns the one already made.
+    /// The tensor `name` in this scope. Load mode: throws Error where it is missing or its shape
+    /// differs (both shapes printed) and marks it used. Create mode: makes it, or returns the one
+    /// already made.
     torch::Tensor at(const std::string& name, torch::IntArrayRef shape, Init init = {}) const;
     /// True where the name exists; in create mode always false unless made already.
     bool has(const std::string& name) const;
