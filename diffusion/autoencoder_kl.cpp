@@ -1,5 +1,8 @@
 #include "diffusion/autoencoder_kl.h"
 
+#include <array>
+#include <utility>
+
 #include "io/files/error.h"
 
 namespace weft {

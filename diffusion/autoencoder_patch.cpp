@@ -1,6 +1,7 @@
 #include "diffusion/autoencoder_patch.h"
 
 #include <cmath>
+#include <map>
 
 #include "diffusion/json_text.h"
 #include "io/files/error.h"

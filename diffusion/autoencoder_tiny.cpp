@@ -1,6 +1,8 @@
 #include "diffusion/autoencoder_tiny.h"
 
+#include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "io/files/error.h"
 
