@@ -57,27 +57,26 @@ LatentBatch LatentPool::batch(int64_t index) {
     }
     auto generator =
         at::detail::createCPUGenerator(seed_ * 1000003U + static_cast<uint64_t>(index));
-    const torch::Tensor picks =
-        torch::randint(pictures_, {bucket_.batch}, generator, torch::kInt64);
-    LatentBatch batch;
-    for (int64_t i = 0; i < bucket_.batch; ++i) {
-        batch.text.push_back(text_[static_cast<size_t>(picks[i].item<int64_t>())]);
-    }
+    const int64_t pictures = bucket_.batch / bucket_.views;
+    const torch::Tensor picks = torch::randint(pictures_, {pictures}, generator, torch::kInt64);
     const torch::Tensor on_device = picks.to(device_);
-    batch.source = source_.index_select(0, on_device);
-    batch.target = target_.index_select(0, on_device);
-    if (bucket_.crop > 0) {
-        const int64_t side = bucket_.crop / patch_;
-        const int64_t top =
-            torch::randint(batch.source.size(2) - side + 1, {1}, generator).item<int64_t>();
-        const int64_t left =
-            torch::randint(batch.source.size(3) - side + 1, {1}, generator).item<int64_t>();
-        const auto cut = [&](const torch::Tensor& latents) {
-            return latents.narrow(2, top, side).narrow(3, left, side);
-        };
-        batch.source = cut(batch.source);
-        batch.target = cut(batch.target);
+    const torch::Tensor source = source_.index_select(0, on_device);
+    const torch::Tensor target = target_.index_select(0, on_device);
+    const int64_t h = bucket_.crop > 0 ? bucket_.crop / patch_ : source.size(2);
+    const int64_t w = bucket_.crop > 0 ? bucket_.crop / patch_ : source.size(3);
+    LatentBatch batch;
+    std::vector<torch::Tensor> sources, targets;
+    for (int64_t view = 0; view < bucket_.views; ++view) {
+        const auto top = torch::randint(source.size(2) - h + 1, {1}, generator).item<int64_t>();
+        const auto left = torch::randint(source.size(3) - w + 1, {1}, generator).item<int64_t>();
+        sources.push_back(source.narrow(2, top, h).narrow(3, left, w));
+        targets.push_back(target.narrow(2, top, h).narrow(3, left, w));
+        for (int64_t i = 0; i < pictures; ++i) {
+            batch.text.push_back(text_[static_cast<size_t>(picks[i].item<int64_t>())]);
+        }
     }
+    batch.source = torch::cat(sources);
+    batch.target = torch::cat(targets);
     return batch;
 }
 

@@ -123,9 +123,13 @@ void read_bucket(const toml::table& table, const std::string& name, Bucket& buck
     reader.read("width", bucket.width, 16, 2048);
     reader.read("crop", bucket.crop, 0, 2048);
     reader.read("batch", bucket.batch, 1, 4096);
+    reader.read("views", bucket.views, 1, 4096);
     reader.read("share", bucket.share, 0, 1000);
     reader.read("generation", bucket.generation, 0, 1);
     reader.report_unknown();
+    if (bucket.batch % bucket.views != 0) {
+        problems.push_back(c10::str(name, ".batch must be a multiple of views"));
+    }
     if (bucket.crop > std::min(bucket.height, bucket.width)) {
         problems.push_back(c10::str(name, ".crop is larger than the picture"));
     }
@@ -145,6 +149,8 @@ void read_stage(const toml::table& table, const std::string& name, StageRecipe& 
     reader.read("crop", stage.crop, 16, 1024);
     reader.read("pool", stage.pool, 8, 1e6);
     reader.read("reuse", stage.reuse, 1, 1000);
+    reader.read("timestep_power", stage.timestep_power, 0.01, 100);
+    reader.read("terminal_share", stage.terminal_share, 0, 1);
     reader.read("checkpoint_minutes", stage.checkpoint_minutes, 0.01, 1e4);
     reader.read("sheet_minutes", stage.sheet_minutes, 0.01, 1e4);
     if (const toml::array* buckets = reader.list("buckets")) {

@@ -14,6 +14,7 @@ struct Bucket {
     int64_t width = 128;       // px
     int64_t crop = 0;          // px; 0: the whole picture
     int64_t batch = 16;        // pictures a step
+    int64_t views = 1;         // crops of each picture in a step; they share one text
     double share = 1.0;        // relative number of steps
     double generation = 0.25;  // share of text-only pictures (no source), [0, 1]
 };
@@ -34,6 +35,11 @@ struct StageRecipe {
     double checkpoint_minutes = 5;
     double sheet_minutes = 10;    // sample sheets while training
     std::vector<Bucket> buckets;  // unet only
+    // Timesteps are drawn as train_steps * u^timestep_power, u uniform: below 1 favours high noise,
+    // where an edit is decided; `terminal_share` of them are the last one, where every sampling
+    // walk starts.
+    double timestep_power = 0.6;
+    double terminal_share = 0.15;
 };
 
 /// Shapes of the autoencoder (PatchAutoencoder).

@@ -114,23 +114,27 @@ torch::Tensor text_states(const ClipTextModel& model, const Tokenizer& tokenizer
     return model(input).last_hidden_state.index_select(0, rows_on_device);
 }
 
-/// One training example's noise: levels spread evenly over the schedule within a batch, so that the
-/// loss of a batch says more about the model and less about the dice.
+/// One training example's noise: levels spread evenly over their distribution within a batch, so
+/// that the loss of a batch says more about the model and less about the dice.
 struct Draws {
     torch::Tensor t;      // [n] i64
     torch::Tensor noise;  // like the latents
 };
 
-Draws draw(uint64_t seed, int64_t step, const torch::Tensor& latents, int64_t train_steps) {
+Draws draw(const Recipe& recipe, int64_t step, const torch::Tensor& latents, int64_t train_steps) {
     const torch::Device device = latents.device();
     at::Generator generator = at::globalContext().defaultGenerator(device).clone();
-    generator.set_current_seed(seed * 2654435761U + static_cast<uint64_t>(step));
+    generator.set_current_seed(recipe.seed * 2654435761U + static_cast<uint64_t>(step));
     const int64_t n = latents.size(0);
     const auto options = torch::dtype(torch::kFloat32).device(device);
     const torch::Tensor offset = torch::rand({1}, generator, options);
     const torch::Tensor even = (torch::arange(n, options) + offset) / static_cast<double>(n);
+    // Beyond 1 the clamp makes it the last timestep.
+    const torch::Tensor rank = even / std::max(1e-6, 1 - recipe.unet.terminal_share);
     Draws draws;
-    draws.t = (even * static_cast<double>(train_steps)).to(torch::kInt64).clamp(0, train_steps - 1);
+    draws.t = (rank.pow(recipe.unet.timestep_power) * static_cast<double>(train_steps))
+                  .to(torch::kInt64)
+                  .clamp(0, train_steps - 1);
     draws.noise = torch::randn(latents.sizes(), generator, options);
     return draws;
 }
@@ -186,7 +190,7 @@ class UnetTraining {
 
   private:
     double train_step(const LatentBatch& batch, int64_t step) {
-        const Draws draws = draw(recipe_.seed, step, batch.target, schedule_.train_steps());
+        const Draws draws = draw(recipe_, step, batch.target, schedule_.train_steps());
         const torch::Tensor alpha_squared =
             alphas_cumprod_.index_select(0, draws.t).view({-1, 1, 1, 1});
         const torch::Tensor alpha = alpha_squared.sqrt(), sigma = (1 - alpha_squared).sqrt();
