@@ -242,7 +242,9 @@ Schedule::Schedule(ScheduleConfig config) : config_(std::move(config)) {
     if (config_.zero_terminal_snr)
         betas = with_zero_terminal_snr(betas);
     alphas_cumprod_ = (1 - betas).cumprod(0);
-    const torch::Tensor bar = alphas_cumprod_.clamp_min(least_alpha_squared);
+    torch::Tensor bar = alphas_cumprod_.clone();
+    if (config_.zero_terminal_snr)
+        bar[-1] = least_alpha_squared;
     ratios_ = to_doubles(((1 - bar) / bar).sqrt());
 }
 

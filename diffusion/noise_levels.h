@@ -59,7 +59,8 @@ struct ScheduleConfig {
     bool set_alpha_to_one = true;
     /// Grids euler and dpm: the last step arrives at the level of t = 0 instead of x0.
     bool final_sigma_min = false;
-    /// DDIM clips x0 to [-clip, clip]; for models that work on pixels.
+    /// DDIM clips x0 to [-clip, clip]; for models that work on pixels. diffusers' default is 1,
+    /// which its pipelines and DiffusionModel undo for latents.
     std::optional<double> clip;
 };
 
@@ -89,7 +90,8 @@ class Schedule {
     /// The level at a whole timestep in [0, train_steps).
     NoiseLevel level(int64_t t) const;
 
-    /// sigma / alpha by training timestep, rising; finite: alpha is held at 2^-12 or above.
+    /// sigma / alpha by training timestep, rising; with zero_terminal_snr the last is 2^12, not
+    /// infinite.
     const std::vector<double>& ratios() const { return ratios_; }
 
   private:

@@ -75,8 +75,7 @@ ScheduleConfig read_schedule_config(const Config& config) {
     out.steps_offset = config.integer("steps_offset", {0, 1000}, 0);
     out.set_alpha_to_one = config.flag("set_alpha_to_one", true);
     out.final_sigma_min = choice(config, "final_sigmas_type", "zero", final_sigmas);
-    // Only DDIMScheduler clips where its config is silent.
-    if (config.flag("clip_sample", config.text("_class_name", "") == "DDIMScheduler"))
+    if (config.flag("clip_sample", true))
         out.clip = config.number("clip_sample_range", {1e-6, 1e6}, 1.0);
     if (config.has("trained_betas")) {
         out.trained_betas = config.numbers("trained_betas", {0, 0.9999});

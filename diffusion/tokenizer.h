@@ -45,8 +45,8 @@ class Tokenizer {
     Tokenizer(std::unordered_map<std::string, int64_t> vocab,
               const std::vector<std::pair<std::string, std::string>>& merges,
               const TokenizerConfig& config = {});
-    /// Reads vocab.json, merges.txt and, where present, special_tokens_map.json and
-    /// tokenizer_config.json of a folder.
+    /// Reads vocab.json and merges.txt, or else tokenizer.json, and, where present,
+    /// special_tokens_map.json and tokenizer_config.json of a folder.
     static Tokenizer read(const std::filesystem::path& folder);
     /// Reads what those two files of a folder say about special tokens.
     static TokenizerConfig read_config(const std::filesystem::path& folder);

@@ -1,0 +1,76 @@
+#include "diffusion/denoise.h"
+
+#include <catch2/catch.hpp>
+
+using namespace weft;
+
+namespace {
+
+// A network that is linear in each of its inputs, and keeps the size of its batch.
+struct Recorder {
+    std::vector<int64_t> batches;
+
+    Network network() {
+        return [this](const torch::Tensor& input, double, const torch::Tensor& text) {
+            batches.push_back(input.size(0));
+            torch::Tensor out = input.slice(1, 0, 4) + text.mean({1, 2}).view({-1, 1, 1, 1});
+            if (input.size(1) > 4)
+                out = out + 10 * input.slice(1, 4).square();
+            return out;
+        };
+    }
+};
+
+const torch::Tensor prompt = torch::full({1, 77, 8}, 3.0);
+const torch::Tensor negative = torch::full({1, 77, 8}, 1.0);
+const torch::Tensor x = torch::linspace(-1, 1, 3 * 4 * 2 * 2).view({3, 4, 2, 2});
+const torch::Tensor source = torch::linspace(0, 1, 3 * 4 * 2 * 2).view({3, 4, 2, 2});
+constexpr NoiseLevel level{.alpha = 0.6, .sigma = 0.8, .t = 500};
+
+}  // namespace
+
+TEST_CASE("text guidance runs two branches as one batch, one where it is off") {
+    Recorder recorder;
+    auto denoise = [&](double guidance) {
+        return text_guided(recorder.network(), Prediction::sample,
+                           {.text = prompt,
+                            .negative = negative,
+                            .source = {},
+                            .guidance = guidance,
+                            .image_guidance = 1})(x, level);
+    };
+    CHECK(torch::allclose(denoise(7), x + 1 + 7 * (3 - 1)));
+    CHECK(torch::allclose(denoise(1), x + 3));
+    CHECK(torch::allclose(denoise(0), x + 1));
+    CHECK(recorder.batches == std::vector<int64_t>{6, 3, 3});
+}
+
+TEST_CASE("source guidance follows InstructPix2Pix and drops idle branches") {
+    Recorder recorder;
+    auto denoise = [&](double guidance, double image_guidance, const torch::Tensor& given) {
+        return source_guided(recorder.network(), Prediction::sample,
+                             {.text = prompt,
+                              .negative = negative,
+                              .source = given,
+                              .guidance = guidance,
+                              .image_guidance = image_guidance})(x, level);
+    };
+    const torch::Tensor seen = 10 * source.square();
+    // none + s (image - none) + g (text - image), eq. 3 of arXiv 2211.09800.
+    CHECK(torch::allclose(denoise(7, 1.5, source), x + 1 + 1.5 * seen + 7 * 2));
+    CHECK(torch::allclose(denoise(7, 1, source), x + 1 + seen + 7 * 2));
+    CHECK(torch::allclose(denoise(1, 1, source), x + 3 + seen));
+    CHECK(torch::allclose(denoise(2, 2, source), x + 1 + 2 * (2 + seen)));
+    CHECK(torch::allclose(denoise(4, 1.5, {}), x + 1 + 4 * 2));
+    CHECK(recorder.batches == std::vector<int64_t>{9, 6, 3, 6, 6});
+}
+
+TEST_CASE("one conditioning serves all frames, or each its own") {
+    Recorder recorder;
+    const torch::Tensor own = torch::stack({prompt[0], negative[0], prompt[0]});
+    const torch::Tensor out = text_guided(
+        recorder.network(), Prediction::sample,
+        {.text = own, .negative = {}, .source = {}, .guidance = 1, .image_guidance = 1})(x, level);
+    CHECK(torch::allclose(out[1], x[1] + 1));
+    CHECK(torch::allclose(out[2], x[2] + 3));
+}
