@@ -4,7 +4,7 @@
 
 #include <cstdarg>
 #include <limits>
-#include <mutex>
+#include <utility>
 
 #include "io/files/error.h"
 
@@ -26,7 +26,7 @@ Log& log_store() {
     return log;
 }
 
-void keep_first_error(void*, int level, const char* format, va_list args) {
+void keep_first_error(void* context, int level, const char* format, va_list args) {
     if (level > AV_LOG_ERROR)
         return;
     char line[512];
@@ -41,6 +41,10 @@ void keep_first_error(void*, int level, const char* format, va_list args) {
     const std::lock_guard lock(log.mutex);
     if (log.first_error.empty())
         log.first_error = text;
+    if (context == nullptr || *static_cast<const AVClass**>(context) != avcodec_get_class())
+        return;
+    if (void* owner = static_cast<AVCodecContext*>(context)->opaque; owner != nullptr)
+        static_cast<DecoderLog*>(owner)->add(text);
 }
 
 void install_log() {
@@ -99,6 +103,17 @@ std::string first_logged_error() {
     Log& log = log_store();
     const std::lock_guard lock(log.mutex);
     return log.first_error;
+}
+
+void DecoderLog::add(const std::string& line) {
+    const std::lock_guard lock(mutex_);
+    if (first_.empty())
+        first_ = line;
+}
+
+std::string DecoderLog::take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(first_, {});
 }
 
 std::string error_text(int code) {

@@ -12,6 +12,7 @@ extern "C" {
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "io/media/time.h"
@@ -59,6 +60,19 @@ class Options {
 void clear_log();
 /// That line without its newline, empty where none was logged.
 std::string first_logged_error();
+
+/// Collects the errors of one decoder: set its context's `opaque` to this. Decoders report some
+/// damage (a wrong checksum, a concealed slice) by a log line only. Thread-safe: yes.
+class DecoderLog {
+  public:
+    void add(const std::string& line);
+    /// The first line since the last call, empty where there was none.
+    std::string take();
+
+  private:
+    std::mutex mutex_;
+    std::string first_;
+};
 
 /// libav's words for an error code, led by the first logged error where there is one.
 std::string error_text(int code);

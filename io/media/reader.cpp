@@ -22,6 +22,15 @@ struct Decoded {
     int64_t index = 0;  // in the source
 };
 
+/// Lines that decoders log as errors about streams that decode right.
+bool is_harmless(const std::string& line) {
+    for (const char* part : {"mmco", "number of reference frames", "co located POCs", "SEI"}) {
+        if (line.find(part) != std::string::npos)
+            return true;
+    }
+    return line.empty();
+}
+
 /// Opens the decoder of a stream with weft's limits.
 CodecHandle open_decoder(const AVStream& stream, const ReadOptions& options,
                          const std::string& name) {
@@ -73,6 +82,7 @@ class VideoReader final : public FrameSource {
     InputHandle input_;
     int stream_ = -1;
     StreamInfo info_;
+    DecoderLog log_;  // before the decoder that writes to it
     CodecHandle decoder_;
     std::optional<PacketReader> packets_;
     PictureDecoder pictures_;
@@ -107,6 +117,7 @@ VideoReader::VideoReader(std::filesystem::path path, ReadOptions options)
                     "check that the file is whole, or scale it down first");
     info_ = stream_info(*input_, stream_, path_);
     decoder_ = open_decoder(stream, options_, path_.string());
+    decoder_->opaque = &log_;
     packets_.emplace(*input_, stream_);
 }
 
@@ -155,7 +166,10 @@ bool VideoReader::receive(AVFrame& frame) {
             damaged(error_text(code));
             continue;
         }
-        if (frame.decode_error_flags != 0 || (frame.flags & AV_FRAME_FLAG_CORRUPT) != 0)
+        const std::string logged = log_.take();
+        if (!is_harmless(logged))
+            damaged(logged);
+        else if (frame.decode_error_flags != 0 || (frame.flags & AV_FRAME_FLAG_CORRUPT) != 0)
             damaged("a picture decodes with errors");
         return true;
     }
@@ -229,10 +243,15 @@ bool VideoReader::after_end(const Decoded& decoded) const {
     return Time::of(decoded.pts - first_pts_, info_.time_base) >= options_.to->time;
 }
 
-/// How long a picture is shown: until the next one; the last by its packet or the frame rate.
+/// How long a picture is shown: until the next one; the last until the declared end of the stream,
+/// else by its packet or the frame rate.
 int64_t VideoReader::shown_ticks(const Decoded& decoded) const {
     if (ahead_.frame != nullptr)
         return ahead_.pts - decoded.pts;
+    const Time length = declared_duration(*input_->streams[stream_]);
+    const int64_t rest = (info_.start + length).ticks(info_.time_base) - decoded.pts;
+    if (length > Time() && rest > 0)
+        return rest;
     if (decoded.frame->pkt_duration > 0)
         return decoded.frame->pkt_duration;
     if (!info_.frame_rate.is_zero())

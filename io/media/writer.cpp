@@ -72,6 +72,8 @@ class VideoWriter final : public FrameSink {
   private:
     void start();
     void drain();
+    void write_held();
+    void fit_last_duration();
     void check_size(const Frame& frame) const;
     void notice_alpha(const Frame& frame);
 
@@ -84,8 +86,12 @@ class VideoWriter final : public FrameSink {
     AVStream* stream_ = nullptr;
     std::optional<StreamCopy> others_;
     PacketHandle packet_;
+    PacketHandle held_;  // the last packet so far
+    int64_t packets_ = 0;
+    int64_t first_dts_ = 0;
     int64_t frames_ = 0;
-    Time end_;  // of the last frame, on the output's clock
+    Time start_;  // of the first frame, on the output's clock
+    Time end_;    // of the last frame, on the output's clock
     bool cut_at_last_frame_ = false;
     bool lost_alpha_ = false;
 };
@@ -99,6 +105,7 @@ VideoWriter::VideoWriter(const fs::path& path, const StreamInfo& info, const Wri
       output_(open_output(container_for(path), file_)),
       encoder_(info, options, *output_->oformat, name_),
       packet_(make_packet()),
+      held_(make_packet()),
       cut_at_last_frame_(options.end == WriteOptions::End::last_frame && !options.to) {
     stream_ = avformat_new_stream(output_.get(), nullptr);
     TORCH_CHECK(stream_ != nullptr, "out of memory");
@@ -135,23 +142,42 @@ void VideoWriter::notice_alpha(const Frame& frame) {
         lost_alpha_ = frame.pixels[3].min().item<float>() < 0.999F;
 }
 
-/// Writes the packets that are ready, the other streams in step.
+/// Writes the packets that are ready but the last, the other streams in step.
 void VideoWriter::drain() {
     while (encoder_.receive(*packet_)) {
-        const Rational base = encoder_.time_base();
-        if (others_)
-            others_->write_until(Time::of(packet_->dts, base));
-        av_packet_rescale_ts(packet_.get(), to_av(base), stream_->time_base);
-        packet_->stream_index = stream_->index;
-        write_packet(*output_, *packet_, name_);
+        if (packets_++ == 0)
+            first_dts_ = packet_->dts;
+        else
+            write_held();
+        av_packet_move_ref(held_.get(), packet_.get());
     }
+}
+
+void VideoWriter::write_held() {
+    const Rational base = encoder_.time_base();
+    if (others_)
+        others_->write_until(Time::of(held_->dts, base));
+    av_packet_rescale_ts(held_.get(), to_av(base), stream_->time_base);
+    held_->stream_index = stream_->index;
+    write_packet(*output_, *held_, name_);
+}
+
+/// mp4 and mov store how long samples last in decoding order; the last one then makes the sum what
+/// the frames last in the order they are shown.
+void VideoWriter::fit_last_duration() {
+    const std::string container = output_->oformat->name;
+    if (container != "mp4" && container != "mov" && container != "ipod")
+        return;
+    const int64_t shown = (end_ - start_).ticks(encoder_.time_base());
+    held_->duration = std::max<int64_t>(1, shown - (held_->dts - first_dts_));
 }
 
 void VideoWriter::put(const Frame& frame) {
     check_size(frame);
     notice_alpha(frame);
     encoder_.send(frame, frame.time - from_);
-    ++frames_;
+    if (frames_++ == 0)
+        start_ = frame.time - from_;
     end_ = frame.time + frame.duration - from_;
     drain();
 }
@@ -161,6 +187,8 @@ void VideoWriter::finish() {
         throw Error(name_, "there is no frame to write", "check --from and --to");
     encoder_.flush();
     drain();
+    fit_last_duration();
+    write_held();
     if (others_)
         others_->finish(cut_at_last_frame_ ? std::optional<Time>(end_) : std::nullopt);
     int code = av_write_trailer(output_.get());
