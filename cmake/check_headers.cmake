@@ -1,5 +1,6 @@
-# Target check_headers: compiles every header alone (without the precompiled one), so that none leans
-# on what its includers happen to include. Slow, therefore not part of a plain build.
+# Target check_headers: compiles every header alone, so that none leans on what its includers happen to
+# include. Slow, therefore not part of a plain build. Headers that include torch/types.h, which brings
+# most of the standard library, share the precompiled one; all others do without.
 set(folders io/files io/media diffusion temporal video cli)
 set(generated)
 foreach(folder ${folders})
@@ -8,9 +9,12 @@ foreach(folder ${folders})
     string(REPLACE "/" "_" name ${header})
     set(source ${CMAKE_BINARY_DIR}/headers/${name}.cpp)
     file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n#include \"${header}\"\n")
+    file(STRINGS ${CMAKE_SOURCE_DIR}/${header} torch REGEX "^#include <torch/types.h>")
+    if(NOT torch)
+      set_source_files_properties(${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+    endif()
     list(APPEND generated ${source})
   endforeach()
 endforeach()
 add_library(check_headers OBJECT EXCLUDE_FROM_ALL ${generated})
-target_link_libraries(check_headers PRIVATE weft_flags)
-target_compile_options(check_headers PRIVATE -O0)
+weft_common(check_headers)
