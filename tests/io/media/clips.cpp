@@ -1,4 +1,4 @@
-#include "clips.h"
+#include "tests/io/media/clips.h"
 
 #include <unistd.h>
 
