@@ -6,6 +6,7 @@
 
 #include "io/files/error.h"
 #include "io/media/convert.h"
+#include "io/media/deinterlace.h"
 #include "io/media/input.h"
 #include "io/media/packets.h"
 
@@ -68,6 +69,7 @@ class VideoReader final : public FrameSource {
   private:
     Decoded pull();
     bool receive(AVFrame& frame);
+    bool receive_progressive(AVFrame& frame);
     void feed();
     void damaged(const std::string& what);
     void check_complete();
@@ -85,6 +87,8 @@ class VideoReader final : public FrameSource {
     DecoderLog log_;  // before the decoder that writes to it
     CodecHandle decoder_;
     std::optional<PacketReader> packets_;
+    std::optional<Deinterlacer> deinterlacer_;  // from the first interlaced picture on
+    bool deinterlacer_flushed_ = false;
     PictureDecoder pictures_;
     Decoded ahead_;
     bool started_ = false;
@@ -125,6 +129,8 @@ std::vector<std::string> VideoReader::warnings() const {
     std::vector<std::string> list;
     if (damages_ > 0)
         list.push_back(c10::str(damages_, " damaged places were skipped"));
+    if (deinterlacer_)
+        list.emplace_back("the clip is interlaced; its frames were deinterlaced");
     if (restamped_ > 0)
         list.push_back(c10::str(restamped_, " frames had no rising time stamp and got one"));
     return list;
@@ -175,6 +181,23 @@ bool VideoReader::receive(AVFrame& frame) {
     }
 }
 
+/// Takes one progressive picture; false at the end of the stream.
+bool VideoReader::receive_progressive(AVFrame& frame) {
+    while (true) {
+        if (deinterlacer_ && deinterlacer_->take(frame))
+            return true;
+        if (deinterlacer_flushed_)
+            return false;
+        const bool received = receive(frame);
+        if (!deinterlacer_ && received && frame.interlaced_frame != 0)
+            deinterlacer_.emplace(frame, input_->streams[stream_]->time_base);
+        if (!deinterlacer_)
+            return received;
+        deinterlacer_->put(received ? &frame : nullptr);
+        deinterlacer_flushed_ = !received;
+    }
+}
+
 void VideoReader::stamp(Decoded& decoded) {
     int64_t pts = decoded.frame->best_effort_timestamp;
     const int64_t step =
@@ -200,7 +223,7 @@ void VideoReader::stamp(Decoded& decoded) {
 /// The next decoded picture; its frame is null at the end.
 Decoded VideoReader::pull() {
     Decoded decoded{.frame = make_frame()};
-    if (drained_ || !receive(*decoded.frame)) {
+    if (drained_ || !receive_progressive(*decoded.frame)) {
         if (!drained_)
             check_complete();
         drained_ = true;
