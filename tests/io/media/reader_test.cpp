@@ -163,9 +163,10 @@ TEST_CASE("rotation metadata is applied as ffmpeg does") {
 TEST_CASE("interlaced pictures become whole ones, frame for frame") {
     // A moving edge, its two fields half a frame apart in time.
     const auto path =
-        clip("fields.mp4", moving("160x96", "50", "0.4") +
-                               " -vf interlace=scan=tff:lowpass=off -c:v libx264 -qp 0"
-                               " -flags +ilme+ildct -pix_fmt yuv420p");
+        clip("fields.mp4",
+             "-f lavfi -i \"color=black:s=160x96:r=50:d=0.4,geq=lum='255*gt(X,N*6)':cb=128:"
+             "cr=128,interlace=scan=tff:lowpass=off\" -c:v libx264 -qp 0"
+             " -flags +ilme+ildct -pix_fmt yuv420p");
     const auto source = open_video(path);
     CHECK(source->info().interlaced);
     const std::vector<double> times = test::probed_times(path);
