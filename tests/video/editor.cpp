@@ -1,0 +1,181 @@
+#include "video/editor.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "temporal/noise.h"
+#include "tests/fixtures/tiny_model.h"
+
+using namespace weft;
+
+namespace {
+
+/// A tiny model of each family, loaded once.
+const std::shared_ptr<const DiffusionModel>& model(TinyFamily family) {
+    static const auto load = [](TinyFamily kind) {
+        const TemporaryFolder folder;
+        write_tiny_model(folder.path(), kind);
+        return DiffusionModel::load(folder.path(), {"cpu", "f32"});
+    };
+    static const auto conditioned = load(TinyFamily::source_conditioned);
+    static const auto plain = load(TinyFamily::plain);
+    return family == TinyFamily::plain ? plain : conditioned;
+}
+
+/// Soft pictures with some detail, [n, 3, h, w].
+torch::Tensor pictures(int64_t count, Size size) {
+    const auto coarse = normal_noise({.seed = 9}, {count, 3, 5, 7}) * 0.2 + 0.5;
+    const auto fine = normal_noise({.seed = 10}, {count, 3, size.height, size.width}) * 0.05;
+    const auto soft = at::upsample_bilinear2d(coarse, {size.height, size.width}, false);
+    return (soft + fine).clamp(0, 1);
+}
+
+FrameBatch batch(const torch::Tensor& frames) {
+    FrameBatch result{frames, {}, {}};
+    for (int64_t i = 0; i < frames.size(0); ++i) {
+        result.index.push_back(i);
+        result.time_s.push_back(static_cast<double>(i) / 25);
+    }
+    return result;
+}
+
+Editor editor(const Plan& plan, Size size, TinyFamily family = TinyFamily::source_conditioned) {
+    StreamInfo info;
+    info.width = size.width;
+    info.height = size.height;
+    return {model(family), resolve(plan, info, model(family)->traits())};
+}
+
+Plan with_strength(double strength) {
+    Plan plan;
+    plan.prompt = Curve<std::string>::constant("watercolor painting");
+    plan.strength = Curve<double>::constant(strength);
+    return plan;
+}
+
+double change(const torch::Tensor& a, const torch::Tensor& b) {
+    return (a - b).abs().mean().item<double>();
+}
+
+}  // namespace
+
+TEST_CASE("strength 0 gives the very pixels back") {
+    const auto frames = pictures(2, {50, 38});
+    for (const auto family : {TinyFamily::source_conditioned, TinyFamily::plain}) {
+        CHECK(
+            torch::equal(editor(with_strength(0), {50, 38}, family).render(batch(frames)), frames));
+    }
+}
+
+TEST_CASE("the change starts at nothing and grows with the strength") {
+    const auto frames = pictures(1, {64, 48});
+    for (const auto family : {TinyFamily::source_conditioned, TinyFamily::plain}) {
+        double last = 0;
+        for (const double strength : {0.001, 0.1, 0.25, 0.4, 0.6, 0.8, 1.0}) {
+            const auto edited =
+                editor(with_strength(strength), {64, 48}, family).render(batch(frames));
+            const double now = change(edited, frames);
+            INFO("strength " << strength << ": " << last << " -> " << now);
+            CHECK(now > last);
+            last = now;
+            if (strength == 0.001) {
+                CHECK(now < 0.01);
+            }
+        }
+    }
+}
+
+TEST_CASE("a small move of the strength is a small change of the result") {
+    const auto frames = pictures(1, {64, 48});
+    const auto at = [&](double strength) {
+        return editor(with_strength(strength), {64, 48}).render(batch(frames));
+    };
+    // 4 steps: 0.25, 0.5 and 0.75 are where the number of steps changes.
+    for (const double strength : {0.12, 0.25, 0.5, 0.75}) {
+        INFO(strength);
+        CHECK(change(at(strength - 0.004), at(strength + 0.004)) < 0.02);
+    }
+}
+
+TEST_CASE("pictures of any size come back at their size") {
+    for (const Size size : {Size{64, 64}, Size{65, 33}, Size{17, 90}, Size{200, 101}}) {
+        const auto edited = editor(with_strength(1), size).render(batch(pictures(1, size)));
+        CHECK(edited.sizes() == torch::IntArrayRef({1, 3, size.height, size.width}));
+        CHECK(edited.min().item<float>() >= 0);
+        CHECK(edited.max().item<float>() <= 1);
+    }
+}
+
+TEST_CASE("a frame's result does not depend on its neighbours in the batch") {
+    const auto frames = pictures(3, {64, 48});
+    for (const char* noise : {"fixed", "independent", "mixed"}) {
+        auto plan = with_strength(0.7);
+        plan.noise = noise;
+        const auto edit = editor(plan, {64, 48});
+        const auto together = edit.render(batch(frames));
+        const auto alone = edit.render({frames.slice(0, 2, 3), {2}, {2.0 / 25}});
+        INFO(noise);
+        CHECK(change(together.slice(0, 2, 3), alone) < 1e-5);
+        CHECK(torch::equal(edit.render(batch(frames)), together));
+    }
+}
+
+TEST_CASE("fixed noise keeps a static shot still, independent noise does not") {
+    const auto frames = pictures(1, {64, 48}).repeat({3, 1, 1, 1});
+    const auto flicker = [&](const char* noise) {
+        auto plan = with_strength(0.8);
+        plan.noise = noise;
+        const auto edited = editor(plan, {64, 48}).render(batch(frames));
+        return change(edited.slice(0, 1), edited.slice(0, 0, -1));
+    };
+    CHECK(flicker("fixed") < 1e-6);
+    CHECK(flicker("mixed") > 0.001);
+    CHECK(flicker("independent") > flicker("mixed"));
+}
+
+TEST_CASE("seed, prompt and guidance change the result") {
+    const auto frames = pictures(1, {64, 48});
+    const auto base = editor(with_strength(0.9), {64, 48}).render(batch(frames));
+    const auto differs = [&](auto change_plan) {
+        auto plan = with_strength(0.9);
+        change_plan(plan);
+        return change(editor(plan, {64, 48}).render(batch(frames)), base) > 1e-4;
+    };
+    CHECK(differs([](Plan& plan) { plan.seed = 5; }));
+    CHECK(differs([](Plan& plan) { plan.prompt = Curve<std::string>::constant("pencil sketch"); }));
+    CHECK(differs([](Plan& plan) { plan.guidance = 5; }));
+    CHECK(differs([](Plan& plan) { plan.sampler = "dpmpp_2m"; }));
+    CHECK(differs([](Plan& plan) { plan.steps = 7; }));
+}
+
+TEST_CASE("curves are read at each frame's own time") {
+    const auto frames = pictures(3, {64, 48});
+    Plan plan;
+    plan.prompt = {{{0, "watercolor painting"}, {2.0 / 25, "pencil sketch"}}};
+    plan.strength = {{{0, 0.0}, {1.0 / 25, 0.8}}};
+    const auto edited = editor(plan, {64, 48}).render(batch(frames));
+    CHECK(torch::equal(edited[0], frames[0]));
+    auto later = with_strength(0.8);
+    later.prompt = Curve<std::string>::constant("pencil sketch");
+    const auto expected = editor(later, {64, 48}).render(batch(frames));
+    CHECK(change(edited[2], expected[2]) < 1e-5);
+    CHECK(change(edited[1], expected[1]) > 1e-4);
+}
+
+TEST_CASE("a picture from text has the asked size and depends on the seed") {
+    for (const auto family : {TinyFamily::source_conditioned, TinyFamily::plain}) {
+        Plan plan = with_strength(1);
+        plan.size = "80x56";
+        StreamInfo info;
+        info.width = 80;
+        info.height = 56;
+        const auto draw = [&] {
+            const auto job = resolve(plan, info, model(family)->traits());
+            return generate(*model(family), job, std::vector<int64_t>{0});
+        };
+        const auto first = draw();
+        CHECK(first.sizes() == torch::IntArrayRef({1, 3, 56, 80}));
+        plan.seed = 1;
+        CHECK(change(first, draw()) > 1e-3);
+    }
+}

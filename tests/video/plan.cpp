@@ -1,0 +1,134 @@
+#include "video/plan.h"
+
+#include <catch2/catch.hpp>
+
+#include "io/files/error.h"
+#include "video/plan_file.h"
+
+using namespace weft;
+
+namespace {
+
+const PlanField& field(const std::string& key) {
+    for (const PlanField& candidate : plan_fields()) {
+        if (key == candidate.key) {
+            return candidate;
+        }
+    }
+    throw std::out_of_range(key);
+}
+
+}  // namespace
+
+TEST_CASE("curves hold texts and join numbers by straight lines") {
+    const Curve<double> strength{{{1, 0.2}, {3, 1.0}}};
+    CHECK(strength.at(0) == Approx(0.2));
+    CHECK(strength.at(2) == Approx(0.6));
+    CHECK(strength.at(9) == Approx(1.0));
+    const Curve<std::string> prompt{{{0, "day"}, {2, "night"}}};
+    CHECK(prompt.at(1.99) == "day");
+    CHECK(prompt.at(2) == "night");
+}
+
+TEST_CASE("a plan survives being written and read") {
+    Plan plan;
+    plan.model = "starter";
+    plan.prompt = {{{0, "a \"quoted\" \n sky \\ ☀"}, {1.5, "night"}}};
+    plan.negative = "blur";
+    plan.strength = Curve<double>::constant(0.1);
+    plan.guidance = 2.5;
+    plan.steps = 8;
+    plan.sampler = "ddim";
+    plan.seed = int64_t{1} << 53;
+    plan.noise = "mixed";
+    plan.noise_share = 1.0 / 3;
+    plan.size = "512x288";
+    plan.from = "90f";
+    plan.crf = 20;
+    const auto reading = parse_plan(to_toml(plan), "plan.toml");
+    CHECK(reading.problems == Problems{});
+    CHECK(reading.plan == plan);
+}
+
+TEST_CASE("a plan file reports all its problems with their lines") {
+    const auto reading = parse_plan(
+        "weft_plan = 1\n"
+        "strenght = 0.5\n"
+        "strength = 1.5\n"
+        "steps = \"many\"\n"
+        "noise = \"warped\"\n"
+        "prompt = [ { at = 2, value = \"a\" }, { at = 1, value = \"b\" } ]\n"
+        "size = \"big\"\n"
+        "guidance = 3\n",
+        "p.toml");
+    const auto has = [&](const std::string& start) {
+        for (const auto& problem : reading.problems) {
+            if (problem.rfind(start, 0) == 0) {
+                return true;
+            }
+        }
+        return false;
+    };
+    CHECK(reading.problems.size() == 6);
+    CHECK(has("p.toml:2: strenght: unknown key"));
+    CHECK(has("p.toml:3: strength: must be from 0 to 1"));
+    CHECK(has("p.toml:4: steps: must be a whole number"));
+    CHECK(has("p.toml:5: noise: unknown value 'warped'; known: fixed, independent, mixed"));
+    CHECK(has("p.toml:6: prompt: key times must"));
+    CHECK(has("p.toml:7: size: 'big' is no size"));
+    CHECK(reading.plan.guidance == 3.0);
+    CHECK(reading.plan.strength.empty());
+}
+
+TEST_CASE("plan files of another kind or version are problems") {
+    CHECK(parse_plan("prompt = \"x\"\n", "p").problems.size() == 1);
+    CHECK(parse_plan("weft_plan = 2\n", "p").problems.front() ==
+          "p:1: weft_plan: this weft reads version 1");
+    const auto broken = parse_plan("weft_plan = 1\nprompt = \"x\n", "p");
+    REQUIRE(broken.problems.size() == 1);
+    CHECK(broken.problems.front().rfind("p:2: ", 0) == 0);
+    CHECK_THROWS_AS(read_plan("/nowhere/plan.toml"), Error);
+}
+
+TEST_CASE("options are read from text by the same table") {
+    Plan plan;
+    CHECK(assign_text(field("strength"), plan, "0.25").empty());
+    CHECK(plan.strength == Curve<double>::constant(0.25));
+    CHECK(assign_text(field("steps"), plan, "8").empty());
+    CHECK(plan.steps == 8);
+    CHECK(assign_text(field("prompt"), plan, "12").empty());
+    CHECK(plan.prompt.at(0) == "12");
+    CHECK(assign_text(field("steps"), plan, "8.5") == "must be a whole number");
+    CHECK(assign_text(field("steps"), plan, "0") == "must be from 1 to 1000, not 0");
+    CHECK(assign_text(field("guidance"), plan, "nan") == "must be from 1 to 30, not nan");
+    CHECK(assign_text(field("guidance"), plan, "2x") == "must be a number, not '2x'");
+    CHECK(assign_text(field("sampler"), plan, "magic").rfind("unknown value 'magic'; known: ", 0) ==
+          0);
+    CHECK_FALSE(assign_text(field("from"), plan, "soon").empty());
+}
+
+TEST_CASE("what is given on top replaces what is below, field by field") {
+    Plan below;
+    below.steps = 8;
+    below.sampler = "ddim";
+    Plan above;
+    above.steps = 4;
+    overlay(below, above);
+    CHECK(below.steps == 4);
+    CHECK(below.sampler == "ddim");
+}
+
+TEST_CASE("sizes are read strictly") {
+    CHECK(parse_size("512x288") == Size{512, 288});
+    for (const char* wrong : {"", "x", "512", "512x", "x288", "512X288", "8x8", "1e3x100", "-5x20",
+                              "512x288x3", "99999x16"}) {
+        INFO(wrong);
+        CHECK_FALSE(parse_size(wrong));
+    }
+}
+
+TEST_CASE("all problems go out as one usage error") {
+    CHECK_NOTHROW(throw_problems({}));
+    CHECK_THROWS_WITH(throw_problems({"a: b", "c: d"}), "a: b\nc: d");
+    CHECK_THROWS_AS(throw_problems({"a: b"}), UsageError);
+}
