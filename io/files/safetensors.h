@@ -47,8 +47,9 @@ class SafeTensors {
 void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 
-/// Writes `stem`.safetensors, or, above `max_shard_bytes`, `stem`-00001-of-0000N.safetensors with
-/// `stem`.safetensors.index.json (the layout of diffusers and transformers).
+/// Writes `stem`.safetensors, or, above `max_shard_bytes` a file, `stem`-00001-of-0000N.safetensors
+/// and `stem`.safetensors.index.json (the layout of diffusers and transformers). What an earlier
+/// save left under `stem` is replaced. A tensor above the limit gets a file of its own.
 void save_sharded(const std::filesystem::path& folder, const std::string& stem,
                   const NamedTensors& tensors, int64_t max_shard_bytes = 50'000'000);
 

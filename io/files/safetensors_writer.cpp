@@ -16,6 +16,10 @@ namespace {
 
 constexpr size_t header_alignment = 8;
 
+// What a shard's header takes at most beside the names: once, and for each tensor.
+constexpr int64_t header_bytes = 128;
+constexpr int64_t header_entry_bytes = 200;
+
 int64_t size_bytes(const torch::Tensor& tensor) {
     return tensor.numel() * static_cast<int64_t>(tensor.element_size());
 }
@@ -81,14 +85,16 @@ WholeFile written(const std::filesystem::path& path, const NamedTensors& given,
     return file;
 }
 
+// Cuts in the given order, so that files, headers included, stay within the limit.
 std::vector<NamedTensors> shards_of(const NamedTensors& tensors, int64_t max_shard_bytes) {
     std::vector<NamedTensors> shards(1);
-    int64_t filled = 0;
+    int64_t filled = header_bytes;
     for (const auto& named : tensors) {
-        const int64_t size = size_bytes(named.second);
+        const int64_t size = size_bytes(named.second) + header_entry_bytes +
+                             static_cast<int64_t>(named.first.size());
         if (filled + size > max_shard_bytes && !shards.back().empty()) {
             shards.emplace_back();
-            filled = 0;
+            filled = header_bytes;
         }
         filled += size;
         shards.back().push_back(named);
