@@ -46,9 +46,9 @@ CodecHandle open_decoder(const AVStream& stream, const ReadOptions& options,
     decoder->pkt_timebase = stream.time_base;
     decoder->thread_count = options.threads;
     decoder->max_pixels = options.max_pixels;
+    // Without AV_EF_EXPLODE, with which mpeg4 runs into an assertion of libavcodec's; what decoders
+    // find comes through DecoderLog.
     decoder->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
-    if (options.damage == Damage::refuse)
-        decoder->err_recognition |= AV_EF_EXPLODE;
     if (code >= 0)
         code = avcodec_open2(decoder.get(), codec, nullptr);
     if (code < 0)
