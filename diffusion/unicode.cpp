@@ -42,20 +42,29 @@ uint32_t combining_class(char32_t code) {
     return run != nullptr ? run->combining_class : 0;
 }
 
+void append_hangul(char32_t code, std::u32string& out) {
+    const char32_t index = code - hangul_base;
+    out.push_back(lead_base + index / (vowels * tails));
+    out.push_back(vowel_base + index % (vowels * tails) / tails);
+    if (index % tails != 0)
+        out.push_back(tail_base + index % tails);
+}
+
 void append_decomposed(char32_t code, std::u32string& out) {
-    if (code >= hangul_base && code < hangul_base + syllables) {
-        const char32_t index = code - hangul_base;
-        out += lead_base + index / (vowels * tails);
-        out += vowel_base + index % (vowels * tails) / tails;
-        if (index % tails != 0)
-            out += tail_base + index % tails;
-    } else if (const unicode::Single* single = entry_of(unicode::singles(), code)) {
-        append_decomposed(single->to, out);
-    } else if (const unicode::Pair* pair = entry_of(unicode::pairs(), code)) {
-        append_decomposed(pair->first, out);
-        append_decomposed(pair->second, out);
-    } else {
-        out += code;
+    std::u32string pending{code};  // what is left to take apart, the first last
+    while (!pending.empty()) {
+        const char32_t next = pending.back();
+        pending.pop_back();
+        if (next >= hangul_base && next < hangul_base + syllables) {
+            append_hangul(next, out);
+        } else if (const unicode::Single* single = entry_of(unicode::singles(), next)) {
+            pending.push_back(single->to);
+        } else if (const unicode::Pair* pair = entry_of(unicode::pairs(), next)) {
+            pending.push_back(pair->second);
+            pending.push_back(pair->first);
+        } else {
+            out.push_back(next);
+        }
     }
 }
 
