@@ -6,7 +6,10 @@
 
 #include "cli/command.h"
 #include "cli/report.h"
+#include "diffusion/autoencoder.h"
+#include "diffusion/clip.h"
 #include "diffusion/model.h"
+#include "diffusion/unet.h"
 #include "io/files/error.h"
 #include "io/files/model_folder.h"
 #include "io/files/safetensors.h"
@@ -64,6 +67,30 @@ Report describe_component(const ModelFolder& folder, const std::string& name) {
     return report;
 }
 
+/// Names in a model's files that no layer takes: a sign of a variant that weft reads only in part.
+/// The networks are built without data.
+std::vector<std::string> unmatched_names(const ModelFolder& folder) {
+    std::vector<std::string> names;
+    const auto build = [&](const std::string& component, const auto& make) {
+        const auto weights =
+            folder.weights(component, WeightOptions{torch::kMeta, torch::kFloat32});
+        make(folder.config(component), weights);
+        for (const auto& name : weights.unused()) {
+            names.push_back(component + ": " + name);
+        }
+    };
+    build("unet", [](const Config& config, const Weights& weights) {
+        return Unet(read_unet_config(config), weights);
+    });
+    build("text_encoder", [](const Config& config, const Weights& weights) {
+        return ClipTextModel(read_clip_text_config(config), weights);
+    });
+    build("vae", [](const Config& config, const Weights& weights) {
+        return make_autoencoder(config, weights);
+    });
+    return names;
+}
+
 Report describe_model(const std::filesystem::path& path) {
     const ModelFolder folder(path);
     const auto traits = DiffusionModel::read_traits(path);
@@ -86,6 +113,7 @@ Report describe_model(const std::filesystem::path& path) {
     for (const auto& name : folder.components()) {
         report["components"][name] = describe_component(folder, name);
     }
+    report["unmatched"] = unmatched_names(folder);
     report["words"] = traits.words;
     return report;
 }

@@ -80,8 +80,9 @@ void run(const TrainCommand& command, const Context& context) {
         recipe.autoencoder.minutes = command.minutes * share;
         recipe.unet.minutes = command.minutes * (1 - share);
     }
-    TrainOptions options{
-        .placement = placement, .hooks = {}, .previews = read_previews(command.previews)};
+    TrainOptions options;
+    options.placement = placement;
+    options.previews = read_previews(command.previews);
     options.hooks.stop = context.stop;
 #ifdef WEFT_WITH_VIDEO
     options.save_picture = write_picture;
