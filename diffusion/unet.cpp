@@ -133,6 +133,12 @@ Unet::Unet(const UnetConfig& config, const Weights& weights)
     } else if (config_.class_embed_type == "simple_projection") {
         class_projection_.emplace(labels, *config_.projection_class_embeddings_input_dim, width);
     }
+    if (config_.addition_embed_type == "text") {
+        text_pooling_.emplace(weights.scope("add_embedding"),
+                              TextPooling::Shape{.context = config_.cross_attention_dim.front(),
+                                                 .out = width,
+                                                 .heads = config_.addition_embed_type_num_heads});
+    }
     if (config_.addition_embed_type == "text_time") {
         add_embedding_.emplace(
             weights.scope("add_embedding"),
@@ -190,8 +196,11 @@ torch::Tensor Unet::operator()(const torch::Tensor& sample, const torch::Tensor&
     TORCH_CHECK(encoder_hidden_states.dim() == 3 && encoder_hidden_states.size(0) == sample.size(0),
                 "encoder_hidden_states ", encoder_hidden_states.sizes(), " for sample ",
                 sample.sizes());
-    const UnetState state{embed_time(timestep.to(sample.device()), sample.size(0), inputs),
-                          {encoder_hidden_states, inputs.coupling}};
+    torch::Tensor time = embed_time(timestep.to(sample.device()), sample.size(0), inputs);
+    if (text_pooling_) {
+        time = time + (*text_pooling_)(encoder_hidden_states);
+    }
+    const UnetState state{time, {encoder_hidden_states, inputs.coupling}};
 
     // Way down: every map is kept for the way up.
     torch::Tensor x = conv_in_(config_.center_input_sample ? 2 * sample - 1 : sample);

@@ -7,6 +7,7 @@
 
 #include "diffusion/attention.h"
 #include "diffusion/layers.h"
+#include "diffusion/text_embedding.h"
 #include "diffusion/unet_blocks.h"
 #include "diffusion/unet_config.h"
 
@@ -79,6 +80,7 @@ class Unet {
     std::optional<TimestepEmbedding> class_embedding_;
     std::optional<Linear> class_projection_;
     std::optional<TimestepEmbedding> add_embedding_;
+    std::optional<TextPooling> text_pooling_;
     std::vector<UnetDownBlock> down_blocks_;
     std::optional<UnetMidBlock> mid_block_;
     std::vector<UnetUpBlock> up_blocks_;

@@ -133,7 +133,9 @@ void read_conditions(const Config& config, UnetConfig& out) {
     out.flip_sin_to_cos = config.flag("flip_sin_to_cos", true);
     out.freq_shift = config.number("freq_shift", {0, 1}, 0.0);
     out.time_cond_proj_dim = maybe_integer(config, "time_cond_proj_dim", channel_range);
-    out.addition_embed_type = choice(config, "addition_embed_type", "", {"", "text_time"});
+    out.addition_embed_type = choice(config, "addition_embed_type", "", {"", "text", "text_time"});
+    out.addition_embed_type_num_heads =
+        config.integer("addition_embed_type_num_heads", {1, 4096}, 64);
     out.addition_time_embed_dim = maybe_integer(config, "addition_time_embed_dim", channel_range);
     out.class_embed_type = choice(config, "class_embed_type", "",
                                   {"", "timestep", "projection", "simple_projection", "identity"});
@@ -228,6 +230,10 @@ UnetConfig expanded(UnetConfig config, const std::string& where) {
     check_blocks(config.up_block_types, "up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D"},
                  where);
     check_widths(config, where);
+    if (config.addition_embed_type == "text" &&
+        config.cross_attention_dim.front() % config.addition_embed_type_num_heads != 0) {
+        refuse(where, "addition_embed_type_num_heads", "does not divide cross_attention_dim");
+    }
     if (config.addition_embed_type == "text_time" &&
         (!config.addition_time_embed_dim || !config.projection_class_embeddings_input_dim)) {
         refuse(where, "addition_embed_type",
@@ -245,6 +251,7 @@ std::string unet_config_json(const UnetConfig& config) {
         {"_class_name", json("UNet2DConditionModel")},
         {"act_fn", json(config.act_fn)},
         {"addition_embed_type", json_or_null(config.addition_embed_type)},
+        {"addition_embed_type_num_heads", json(config.addition_embed_type_num_heads)},
         {"addition_time_embed_dim", json(config.addition_time_embed_dim)},
         {"attention_head_dim", json_levels(config.attention_head_dim)},
         {"block_out_channels", json_list(config.block_out_channels)},

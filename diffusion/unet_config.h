@@ -49,8 +49,10 @@ struct UnetConfig {
     // Time and further conditions.
     bool flip_sin_to_cos = true;
     double freq_shift = 0;
-    std::optional<int64_t> time_cond_proj_dim;       // width of UnetInputs::timestep_cond
-    std::string addition_embed_type;                 // "" or "text_time" (SDXL)
+    std::optional<int64_t> time_cond_proj_dim;  // width of UnetInputs::timestep_cond
+    /// "", "text" (pooled from encoder_hidden_states) or "text_time" (SDXL).
+    std::string addition_embed_type;
+    int64_t addition_embed_type_num_heads = 64;      // of the pooling of "text"
     std::optional<int64_t> addition_time_embed_dim;  // sinusoid width of each of time_ids
     /// "" (with num_class_embeds: a table), "timestep", "projection", "simple_projection",
     /// "identity".

@@ -7,6 +7,7 @@
 #include "diffusion/clip.h"
 #include "diffusion/denoise.h"
 #include "diffusion/train/autocast.h"
+#include "diffusion/train/copy_start.h"
 #include "diffusion/train/latent_pool.h"
 #include "diffusion/train/sheets.h"
 #include "diffusion/unet.h"
@@ -38,6 +39,10 @@ UnetConfig unet_config(const Recipe& recipe) {
     }
     config.cross_attention_dim.assign(levels, recipe.text.width);
     config.norm_num_groups = 32;
+    // The words steer every residual block directly: a style is first of all the same everywhere.
+    config.resnet_time_scale_shift = "scale_shift";
+    config.addition_embed_type = "text";
+    config.addition_embed_type_num_heads = recipe.text.heads;
     return config;
 }
 
@@ -156,7 +161,8 @@ class UnetTraining {
           networks_(make_networks(weights_, unet_config_, text_config_)),
           schedule_(schedule_config()),
           alphas_cumprod_(schedule_.alphas_cumprod().to(options.placement.device)),
-          optimizer_(weights_.tensors(), recipe.unet) {
+          optimizer_((start_as_copy(unet_tensors(), unet_config_), weights_.tensors()),
+                     recipe.unet) {
         for (size_t i = 0; i < recipe.unet.buckets.size(); ++i) {
             pools_.emplace_back(recipe.seed + 1000 * (i + 1), recipe.unet.buckets[i], recipe.unet,
                                 recipe.autoencoder_shape.patch, options.placement.device,
@@ -189,6 +195,17 @@ class UnetTraining {
     }
 
   private:
+    /// The UNet's created tensors without their prefix.
+    NamedTensors unet_tensors() const {
+        NamedTensors tensors;
+        for (const auto& [name, tensor] : weights_.tensors()) {
+            if (name.starts_with("unet.")) {
+                tensors.emplace_back(name.substr(5), tensor);
+            }
+        }
+        return tensors;
+    }
+
     double train_step(const LatentBatch& batch, int64_t step) {
         const Draws draws = draw(recipe_, step, batch.target, schedule_.train_steps());
         const torch::Tensor alpha_squared =
