@@ -121,7 +121,8 @@ def unets():
          block_out_channels=[8, 8, 8], cross_attention_dim=12, **levels(CROSS, PLAIN, PLAIN))
     unet("starter", 7, [(2, 8, 12)], in_channels=32, out_channels=16, attention_head_dim=[1, 2, 4],
          block_out_channels=[8, 8, 12], layers_per_block=1, cross_attention_dim=12,
-         **levels(PLAIN, CROSS, CROSS))
+         resnet_time_scale_shift="scale_shift", addition_embed_type="text",
+         addition_embed_type_num_heads=3, **levels(PLAIN, CROSS, CROSS))
     unet("residuals", 8, [(2, 8, 8)], attention_head_dim=2, block_out_channels=[8, 8],
          extra=lambda n, h, w: {f"down_block_additional_residuals.{i}": torch.randn(n, 8, h // s, w // s)
                                 for i, s in enumerate([1, 1, 2, 2])}

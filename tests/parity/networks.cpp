@@ -54,7 +54,8 @@ TEST_CASE("UNets answer as diffusers does", "[unet]") {
 }
 
 TEST_CASE("a config written by weft gives the same UNet", "[unet]") {
-    const auto* name = GENERATE("unet_sd1", "unet_sdxl", "unet_labels", "unet_projection");
+    const auto* name =
+        GENERATE("unet_sd1", "unet_sdxl", "unet_starter", "unet_labels", "unet_projection");
     const torch::NoGradGuard inference;
     const Reference reference(name);
     const UnetConfig config = read_unet_config(reference.config());
