@@ -2,6 +2,7 @@
 
 #include <c10/util/StringUtil.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,13 +27,25 @@ fs::path folder_of(const fs::path& path) {
     return parent.empty() ? fs::path(".") : parent;
 }
 
-/// Creates or empties the part file, which proves that the folder can be written.
-void create_part(const fs::path& part, const fs::path& target) {
-    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+/// Creates or empties the part file, which proves that the folder can be written, and locks it as
+/// long as the result is open. A part that a killed run left behind is not locked and is reused.
+int create_part(const fs::path& part, const fs::path& target) {
+    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         throw Error(target.string(), "cannot be written: " + system_text(errno),
                     "choose a folder you may write to");
-    ::close(fd);
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        ::close(fd);
+        throw Error(target.string(), "is being written by another run",
+                    "wait for it or choose another name");
+    }
+    if (::ftruncate(fd, 0) != 0) {
+        const int failure = errno;
+        ::close(fd);
+        throw Error(target.string(), "cannot be written: " + system_text(failure),
+                    "choose another folder");
+    }
+    return fd;
 }
 
 int sync_path(const fs::path& path, int flags) {
@@ -67,12 +80,13 @@ OutputFile::OutputFile(fs::path target, Existing existing)
         throw Error(target_.string(), "exists already", "choose another name or pass --overwrite");
     if (fs::exists(target_, ignored) && !fs::is_regular_file(target_, ignored))
         throw Error(target_.string(), "is no regular file", "name a file to write");
-    create_part(part_, target_);
+    lock_ = create_part(part_, target_);
 }
 
 OutputFile::~OutputFile() {
     if (!committed_)
         ::unlink(part_.c_str());
+    ::close(lock_);
 }
 
 void OutputFile::commit() {

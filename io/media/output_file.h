@@ -34,6 +34,7 @@ class OutputFile {
   private:
     std::filesystem::path target_;
     std::filesystem::path part_;
+    int lock_ = -1;  // descriptor that keeps other runs off the part
     bool committed_ = false;
 };
 

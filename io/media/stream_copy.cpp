@@ -137,25 +137,46 @@ void StreamCopy::add_streams() {
             add_stream(source);
             continue;
         }
-        warnings_.push_back(c10::str("stream ", i, " (", side.kind, ", ", side.codec,
-                                     ") is left out: a ", container_name(output_),
-                                     " file cannot hold it; .mkv can"));
+        std::unique_ptr<AudioRecoder> recoder;
+        if (source.codecpar->codec_type == AVMEDIA_TYPE_AUDIO)
+            recoder = AudioRecoder::make(source, *output_.oformat);
+        const std::string what = c10::str("stream ", i, " (", side.kind, ", ", side.codec, ")");
+        const std::string why =
+            c10::str(": a ", container_name(output_), " file cannot hold it; .mkv can");
+        if (recoder == nullptr) {
+            warnings_.push_back(c10::str(what, " is left out", why));
+            continue;
+        }
+        warnings_.push_back(c10::str(what, " is encoded anew as ", recoder->codec(), why));
+        source.discard = AVDISCARD_DEFAULT;
+        add_recoded(source, std::move(recoder));
     }
 }
 
-void StreamCopy::add_stream(const AVStream& source) {
+/// A stream of the output with what of the source does not depend on its codec.
+AVStream& StreamCopy::new_stream(const AVStream& source) {
     AVStream* stream = avformat_new_stream(&output_, nullptr);
     TORCH_CHECK(stream != nullptr, "out of memory");
-    const int code = avcodec_parameters_copy(stream->codecpar, source.codecpar);
-    TORCH_CHECK(code >= 0, "out of memory");
-    stream->codecpar->codec_tag = fitting_tag(*output_.oformat, *source.codecpar);
-    stream->time_base = source.time_base;
-    stream->avg_frame_rate = source.avg_frame_rate;
-    stream->sample_aspect_ratio = source.sample_aspect_ratio;
     stream->disposition = source.disposition;
     copy_tags(source.metadata, &stream->metadata);
-    copy_side_data(source, *stream);
     target_[source.index] = stream->index;
+    return *stream;
+}
+
+void StreamCopy::add_stream(const AVStream& source) {
+    AVStream& stream = new_stream(source);
+    const int code = avcodec_parameters_copy(stream.codecpar, source.codecpar);
+    TORCH_CHECK(code >= 0, "out of memory");
+    stream.codecpar->codec_tag = fitting_tag(*output_.oformat, *source.codecpar);
+    stream.time_base = source.time_base;
+    stream.avg_frame_rate = source.avg_frame_rate;
+    stream.sample_aspect_ratio = source.sample_aspect_ratio;
+    copy_side_data(source, stream);
+}
+
+void StreamCopy::add_recoded(const AVStream& source, std::unique_ptr<AudioRecoder> recoder) {
+    recoder->describe(new_stream(source));
+    recoders_[source.index] = std::move(recoder);
 }
 
 /// Tells Matroska how many samples before time 0 prime each audio decoder. It stores no negative
@@ -167,7 +188,8 @@ void StreamCopy::declare_priming() {
         const AVStream& source = *input_->streams[pending_->stream_index];
         const int target = target_[source.index];
         if (target >= 0 && !seen[source.index] && pending_->pts != AV_NOPTS_VALUE &&
-            pending_->pts < 0 && source.codecpar->codec_type == AVMEDIA_TYPE_AUDIO) {
+            pending_->pts < 0 && recoders_.count(source.index) == 0 &&
+            source.codecpar->codec_type == AVMEDIA_TYPE_AUDIO) {
             const Time priming = Time() - Time::of(pending_->pts, from_av(source.time_base));
             output_.streams[target]->codecpar->initial_padding =
                 static_cast<int>(priming.ticks({1, source.codecpar->sample_rate}));
@@ -262,12 +284,29 @@ bool StreamCopy::advance() {
 
 void StreamCopy::write() {
     const AVStream& source = *input_->streams[pending_->stream_index];
+    has_pending_ = false;
+    if (recoders_.count(source.index) != 0) {
+        recode(pending_.get(), source.index);
+        return;
+    }
     AVStream& target = *output_.streams[target_[source.index]];
     av_packet_rescale_ts(pending_.get(), source.time_base, target.time_base);
     pending_->stream_index = target.index;
     pending_->pos = -1;
-    has_pending_ = false;
     write_packet(output_, *pending_, output_.url);
+}
+
+/// Encodes a packet of `stream` anew, or with null what is still inside, and writes what is ready.
+void StreamCopy::recode(const AVPacket* packet, int stream) {
+    AudioRecoder& recoder = *recoders_.at(stream);
+    AVStream& target = *output_.streams[target_[stream]];
+    recoder.put(packet);
+    const PacketHandle made = make_packet();
+    while (recoder.take(*made)) {
+        av_packet_rescale_ts(made.get(), recoder.time_base(), target.time_base);
+        made->stream_index = target.index;
+        write_packet(output_, *made, output_.url);
+    }
 }
 
 void StreamCopy::write_until(const Time& time) {
@@ -280,6 +319,7 @@ void StreamCopy::finish(const std::optional<Time>& end) {
         has_pending_ = has_pending_ && pending_time_ < *end;
     }
     while (advance()) write();
+    for (const auto& [stream, recoder] : recoders_) recode(nullptr, stream);
 }
 
 }  // namespace weft

@@ -3,17 +3,21 @@
 // Carrying the streams beside the picture from one file to another, for sources of io/media only.
 
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "io/media/audio_recoder.h"
 #include "io/media/libav.h"
 #include "io/media/writer.h"
 
 namespace weft {
 
 /// Copies audio, subtitles, covers, attachments, chapters and tags of `side_source` into an output,
-/// packet by packet and untouched, in step with the picture so that memory stays bounded. What the
-/// container cannot hold is left out with a warning. Thread-safe: no.
+/// packet by packet and untouched, in step with the picture so that memory stays bounded. Sound the
+/// container cannot hold is encoded anew where it has a codec for it, the rest is left out; either
+/// gives a warning. Thread-safe: no.
 class StreamCopy {
   public:
     /// Adds the streams to `output` (before its header is written), with the tags of the picture's
@@ -30,6 +34,8 @@ class StreamCopy {
   private:
     void add_streams();
     void add_stream(const AVStream& source);
+    void add_recoded(const AVStream& source, std::unique_ptr<AudioRecoder> recoder);
+    AVStream& new_stream(const AVStream& source);
     bool can_hold(const AVStream& source) const;
     void copy_chapters();
     void declare_priming();
@@ -37,6 +43,7 @@ class StreamCopy {
     bool advance();
     bool place(AVPacket& packet) const;
     void write();
+    void recode(const AVPacket* packet, int stream);
 
     std::filesystem::path path_;
     AVFormatContext& output_;
@@ -46,6 +53,7 @@ class StreamCopy {
     bool cut_start_ = false;
     std::optional<Time> to_;
     std::vector<int> target_;  // by stream of the input: stream of the output, or -1
+    std::map<int, std::unique_ptr<AudioRecoder>> recoders_;  // by stream of the input
     PacketHandle pending_;
     Time pending_time_;  // on the output's clock
     bool has_pending_ = false;

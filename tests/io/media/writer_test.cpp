@@ -3,10 +3,10 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "tests/io/media/clips.h"
 #include "io/files/error.h"
 #include "io/media/inspect.h"
 #include "io/media/reader.h"
+#include "tests/io/media/clips.h"
 
 namespace weft {
 namespace {
@@ -41,6 +41,11 @@ fs::path cfr_clip() {
                                 "-c:v libx264 -bf 3 -preset veryfast -pix_fmt yuv420p"
                                 " -metadata title=Sea -metadata creation_time=2020-01-02T03:04:05Z"
                                 " -metadata:s:a:0 language=fra");
+}
+
+fs::path pcm_clip() {
+    return clip("wpcm.avi",
+                moving("160x90", "25", "1") + sound + "-c:a pcm_s16le -c:v mpeg4 -bf 0 -q:v 2");
 }
 
 fs::path vfr_clip() {
@@ -278,6 +283,31 @@ TEST_CASE("the target is refused where writing would destroy something") {
                     UsageError);
     CHECK(test::files_with("weft-part").empty());
     CHECK(test::files_with("refused.").empty());
+}
+
+TEST_CASE("sound a container cannot hold is encoded anew, as long as it was") {
+    const auto in = pcm_clip();
+    const auto out = test::scratch() / "recoded.mp4";
+    const auto warnings = copy_clip(in, out, {});
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings[0], Catch::Contains("pcm_s16le") && Catch::Contains("aac"));
+    const auto samples = [](const fs::path& path) {
+        return std::stoll(test::output_of("ffmpeg -nostdin -v error -i '" + path.string() +
+                                          "' -map 0:a -f s16le - | wc -c")
+                              .at(0)) /
+               2;
+    };
+    CHECK(std::abs(samples(out) - samples(in)) <= 1024);
+}
+
+TEST_CASE("two runs do not write one output at once") {
+    const auto source = open_video(cfr_clip());
+    const auto out = test::scratch() / "twice.mp4";
+    const auto sink = create_video(out, source->info(), {});
+    CHECK_THROWS_WITH(create_video(out, source->info(), {}), Catch::Contains("another run"));
+    sink->put(source->next().value());
+    sink->finish();
+    CHECK(fs::exists(out));
 }
 
 TEST_CASE("a variable rate is refused where the container counts frames") {
