@@ -10,7 +10,7 @@ namespace {
 
 // Text states are all the network is told besides the timestep.
 bool is_plain(const UnetConfig& unet) {
-    return unet.addition_embed_type.empty() && unet.class_embed_type.empty() &&
+    return unet.addition_embed_type != "text_time" && unet.class_embed_type.empty() &&
            !unet.num_class_embeds.has_value();
 }
 
