@@ -51,6 +51,8 @@ function(weft_test name)
   target_compile_definitions(tests_${name} PRIVATE WEFT_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     WEFT_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND tests_${name} --use-colour no)
+  # Test programs run side by side; threads of one that wait for a core of another only spin.
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "OMP_NUM_THREADS=1" TIMEOUT 1500)
 endfunction()
 
 # weft_sources(VAR [folders...]): every .cpp of this folder and the given sub-folders, so that adding a
