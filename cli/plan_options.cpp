@@ -31,6 +31,14 @@ void add_field(CLI::App& command, const PlanField& field,
         ->group(field.group);
 }
 
+/// 0 stands for "not given" and so passes.
+void check_count(const char* option, int64_t value, int64_t most, Problems& problems) {
+    if (value < 0 || value > most) {
+        problems.push_back(std::string(option) + ": must be from 1 to " + std::to_string(most) +
+                           ", not " + std::to_string(value));
+    }
+}
+
 void add_machine_options(CLI::App& command, const std::shared_ptr<PlanOptions>& options) {
     const char* group = "Machine";
     command
@@ -42,13 +50,11 @@ void add_machine_options(CLI::App& command, const std::shared_ptr<PlanOptions>& 
         ->group(group);
     command.add_option("--threads", options->threads, "1 .. 1024 (default: all cores)")
         ->type_name("N")
-        ->check(CLI::Range(1, 1024))
         ->group(group);
     command
         .add_option("--batch", options->batch,
                     "frames edited together, 1 .. 64 (default: 1, GPU 4)")
         ->type_name("N")
-        ->check(CLI::Range(1, 64))
         ->group(group);
 }
 
@@ -94,6 +100,8 @@ Plan collect_plan(const PlanOptions& options) {
         problems.push_back("--progress: unknown value '" + options.progress +
                            "'; known: auto, bar, plain, json, none");
     }
+    check_count("--threads", options.threads, 1024, problems);
+    check_count("--batch", options.batch, 64, problems);
     throw_problems(problems);
     overlay(reading.plan, options.given);
     return reading.plan;
