@@ -86,7 +86,7 @@ void run(ProbeOptions options, const Context& context) {
 void add_probe(CLI::App& command, Context& context) {
     auto options = std::make_shared<ProbeOptions>();
     auto& request = options->request;
-    command.add_option("component", request.component, "what to run, see below")->required();
+    command.add_option("COMPONENT", request.component, "what to run, see below")->required();
     command.add_option("--model", options->model, "model name or folder (default: the starter)");
     command.add_option("--in", options->input, "safetensors file with the input tensors");
     command.add_option("--out", options->output, "safetensors file to write")->required();
