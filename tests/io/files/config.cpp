@@ -4,7 +4,7 @@
 
 #include "tests/io/files/scratch.h"
 
-using namespace weft;
+namespace weft {
 
 namespace {
 
@@ -35,10 +35,10 @@ TEST_CASE("a config hands out its values") {
     CHECK(c.number("channels", {}) == 320.0);
     CHECK(c.flag("on"));
     CHECK(c.text("name") == "größe é");
-    CHECK(c.integers("sizes", {}) == std::vector<int64_t>{1, 2, 3});
-    CHECK(c.integers("channels", {}, 3) == std::vector<int64_t>{320, 320, 320});
-    CHECK(c.numbers("reals", {}) == std::vector<double>{0, 0.5});
-    CHECK(c.texts("words") == std::vector<std::string>{"a", "b"});
+    CHECK(c.integers("sizes", {}) == std::vector<int64_t>({1, 2, 3}));
+    CHECK(c.integers("channels", {}, 3) == std::vector<int64_t>({320, 320, 320}));
+    CHECK(c.numbers("reals", {}) == std::vector<double>({0, 0.5}));
+    CHECK(c.texts("words") == std::vector<std::string>({"a", "b"}));
     CHECK(c.where() == "config.json");
     CHECK((c.is_list("sizes") && !c.is_list("name") && !c.is_list("missing")));
     CHECK((c.is_text("name") && !c.is_text("sizes")));
@@ -58,7 +58,7 @@ TEST_CASE("missing and null keys take the default") {
 
 TEST_CASE("keys come in file order and nested objects share the tree") {
     CHECK(Config::parse(R"({"z":1,"a":2,"m":3})", "").keys() ==
-          std::vector<std::string>{"z", "a", "m"});
+          std::vector<std::string>({"z", "a", "m"}));
     Config inner;
     { inner = config().object("inner"); }
     CHECK(inner.integer("depth", {}) == 2);
@@ -74,7 +74,7 @@ TEST_CASE("what does not fit is an Error that names file and key") {
         std::string text;
     };
 
-    const Case cases[] = {
+    const std::vector<Case> cases{
         {[](const Config& c) { c.integer("missing", {}); }, "has no 'missing'"},
         {[](const Config& c) { c.text("nothing"); }, "has no 'nothing'"},
         {[](const Config& c) {
@@ -124,7 +124,7 @@ TEST_CASE("broken JSON is refused with its place") {
         std::string text;
     };
 
-    const Case cases[] = {
+    const std::vector<Case> cases{
         {"", "broken JSON at line 1"},
         {"{", "broken JSON at line 1"},
         {"{\"a\": 1,\n \"b\" 2}", "broken JSON at line 2, column 6"},
@@ -176,3 +176,5 @@ TEST_CASE("config files have a size limit and must be files") {
     CHECK(error_of([&] { Config::read(scratch.folder()); }).find("is a folder") !=
           std::string::npos);
 }
+
+}  // namespace weft

@@ -4,7 +4,7 @@
 
 #include "io/files/text.h"
 
-using namespace weft;
+namespace weft {
 
 TEST_CASE("an Error is thing, cause and way out in one line") {
     CHECK(std::string(Error("a.mp4", "no such file", "check the path").what()) ==
@@ -33,3 +33,5 @@ TEST_CASE("a usage error lists one problem a line") {
                            "--steps is 0, expected 1 to 1000\n--guidance is -1, expected 0 to 50");
     CHECK(std::string(error.what()).find("1000\n--guidance") != std::string::npos);
 }
+
+}  // namespace weft

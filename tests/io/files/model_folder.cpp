@@ -4,7 +4,7 @@
 
 #include "tests/io/files/scratch.h"
 
-using namespace weft;
+namespace weft {
 
 namespace {
 
@@ -36,7 +36,7 @@ TEST_CASE("a diffusers folder lists its components, configs and weights") {
     const Scratch scratch;
     make_model(scratch);
     const ModelFolder model(scratch.folder());
-    CHECK(model.components() == std::vector<std::string>{"unet", "vae", "scheduler"});
+    CHECK(model.components() == std::vector<std::string>({"unet", "vae", "scheduler"}));
     CHECK(model.index().text("_class_name") == "StableDiffusionPipeline");
     CHECK(model.has("vae"));
     CHECK(!model.has("feature_extractor"));
@@ -103,3 +103,5 @@ TEST_CASE("an index is followed to plain names beside it only") {
     scratch.write(index, R"({"weight_map": {"x": 1}})");
     says(error_of([&] { model.weight_files("unet"); }), "'weight_map.x' is a number");
 }
+
+}  // namespace weft

@@ -8,7 +8,7 @@
 #include "tests/io/files/inflate.h"
 #include "tests/io/files/scratch.h"
 
-using namespace weft;
+namespace weft {
 
 namespace {
 
@@ -64,8 +64,8 @@ void unfilter(Picture& picture, const std::string& lines) {
     const size_t line = picture.width * picture.channels;
     REQUIRE(lines.size() == picture.height * (line + 1));
     for (size_t y = 0; y < picture.height; ++y) {
-        const int filter = lines[y * (line + 1)];
-        REQUIRE((filter >= 0 && filter <= 4));
+        const int filter = static_cast<unsigned char>(lines[y * (line + 1)]);
+        REQUIRE(filter <= 4);
         for (size_t x = 0; x < line; ++x) {
             const auto at = [&](bool inside, size_t back) {
                 const size_t place = y * line + x;
@@ -190,3 +190,5 @@ TEST_CASE("whatever is compressed comes back") {
         CHECK((inflated(stream) == data));
     }
 }
+
+}  // namespace weft

@@ -1,10 +1,11 @@
 #include "io/files/safetensors.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "tests/io/files/scratch.h"
 
-using namespace weft;
+namespace weft {
 
 namespace {
 
@@ -32,7 +33,7 @@ std::vector<std::string> files_in(const std::filesystem::path& folder) {
 
 TEST_CASE("every dtype comes back bit for bit") {
     const Scratch scratch;
-    const torch::ScalarType dtypes[] = {
+    const std::vector<torch::ScalarType> dtypes{
         torch::kFloat32, torch::kFloat16,       torch::kBFloat16,   torch::kFloat64,
         torch::kInt64,   torch::kInt32,         torch::kInt16,      torch::kInt8,
         torch::kUInt8,   torch::kBool,          torch::kUInt16,     torch::kUInt32,
@@ -102,9 +103,9 @@ TEST_CASE("unaligned data is read right") {
     const std::string header = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
     std::string padded = header + std::string(71 - header.size(), ' ');
     std::string bytes{static_cast<char>(padded.size()), 0, 0, 0, 0, 0, 0, 0};
-    const float values[] = {1.5F, -2};
+    const std::array<float, 2> values{1.5F, -2};
     bytes += padded;
-    bytes.append(reinterpret_cast<const char*>(values), sizeof values);
+    bytes.append(reinterpret_cast<const char*>(values.data()), sizeof values);
     const auto tensor = SafeTensors(scratch.write("x.safetensors", bytes)).tensor("a");
     CHECK(tensor.equal(at::tensor({1.5F, -2.0F})));
 }
@@ -125,14 +126,14 @@ TEST_CASE("a small model stays one file, a large one is cut into shards with an 
         tensors.emplace_back(c10::str("layer.", i), counted({10}, torch::kFloat32));
     }
     save_sharded(scratch.folder(), "model", tensors, 10'000);
-    CHECK(files_in(scratch.folder()) == std::vector<std::string>{"model.safetensors"});
+    CHECK(files_in(scratch.folder()) == std::vector<std::string>({"model.safetensors"}));
 
     save_sharded(scratch.folder(), "model", tensors, 650);  // two fit, headers included
-    CHECK(files_in(scratch.folder()) == std::vector<std::string>{"model-00001-of-00004.safetensors",
-                                                                 "model-00002-of-00004.safetensors",
-                                                                 "model-00003-of-00004.safetensors",
-                                                                 "model-00004-of-00004.safetensors",
-                                                                 "model.safetensors.index.json"});
+    CHECK(files_in(scratch.folder()) ==
+          std::vector<std::string>(
+              {"model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
+               "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors",
+               "model.safetensors.index.json"}));
     for (const auto& [name, tensor] : tensors) {
         const int shard = 1 + (name.back() - '0') / 2;
         const auto path = scratch / c10::str("model-0000", shard, "-of-00004.safetensors");
@@ -158,3 +159,5 @@ TEST_CASE("writing replaces a file whole or leaves it as it was") {
     CHECK(SafeTensors(path).tensor("b").numel() == 3);
     CHECK(scratch.entries() == 1);
 }
+
+}  // namespace weft

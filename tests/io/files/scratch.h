@@ -36,7 +36,7 @@ class Scratch {
 
     /// Writes `bytes` as file `name`, making its folders.
     std::filesystem::path write(const std::string& name, const std::string& bytes) const {
-        const auto path = folder_ / name;
+        auto path = folder_ / name;
         std::filesystem::create_directories(path.parent_path());
         std::ofstream(path, std::ios::binary) << bytes;
         return path;

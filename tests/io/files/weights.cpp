@@ -4,7 +4,7 @@
 
 #include "tests/io/files/scratch.h"
 
-using namespace weft;
+namespace weft {
 
 namespace {
 
@@ -22,8 +22,8 @@ TEST_CASE("loaded weights are converted, checked and counted") {
     CHECK(conv.full("bias") == "unet.conv.bias");
     CHECK(conv.has("weight"));
     CHECK(!conv.has("scale"));
-    CHECK(conv.shape("weight") == std::vector<int64_t>{3, 4});
-    CHECK(conv.names() == std::vector<std::string>{"unet.conv.bias", "unet.conv.weight"});
+    CHECK(conv.shape("weight") == std::vector<int64_t>({3, 4}));
+    CHECK(conv.names() == std::vector<std::string>({"unet.conv.bias", "unet.conv.weight"}));
     CHECK(weights.unused().size() == 3);
 
     const auto weight = conv.at("weight", {3, 4});
@@ -31,7 +31,7 @@ TEST_CASE("loaded weights are converted, checked and counted") {
     CHECK(!weight.requires_grad());
     CHECK(weight.sum().item<float>() == 66);
     CHECK(weights.at("ids", {5}).scalar_type() == torch::kInt64);
-    CHECK(weights.unused() == std::vector<std::string>{"unet.conv.bias"});
+    CHECK(weights.unused() == std::vector<std::string>({"unet.conv.bias"}));
     CHECK(weights.tensors().size() == 2);
     CHECK(conv.at("weight", {3, 4}).data_ptr() == weight.data_ptr());
 }
@@ -107,3 +107,5 @@ TEST_CASE("created weights are registered once and can be saved and loaded again
         Weights::load({scratch / "x.safetensors"}, {.dtype = torch::kBFloat16}).at("a", {2, 2});
     CHECK(again.equal(a.detach()));
 }
+
+}  // namespace weft

@@ -9,7 +9,7 @@
 #include "io/files/safetensors.h"
 #include "tests/io/files/scratch.h"
 
-using namespace weft;
+namespace weft {
 
 namespace {
 
@@ -103,3 +103,5 @@ TEST_CASE("a link stays a link to the new content") {
     CHECK(std::filesystem::is_symlink(scratch / "link"));
     CHECK(content(target) == "new");
 }
+
+}  // namespace weft
