@@ -95,7 +95,8 @@ std::string load_cuda() {
     if (!std::filesystem::exists(library, ignored))
         return "LibTorch's CUDA library is not installed beside libtorch_cpu.so";
     if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr)
-        return c10::str("LibTorch's CUDA library does not load: ", dlerror());
+        return c10::str("LibTorch's CUDA library does not load: ",
+                        dlerror());  // NOLINT(concurrency-mt-unsafe): runs once
     if (!at::globalContext().hasCUDA())
         return "LibTorch's CUDA library does not fit the driver";
     return {};
@@ -124,9 +125,10 @@ torch::Device choose_device(const std::string& text) {
         return device;
     if (!cuda_usable())
         throw Error("--device " + text, cuda_problem(), "take --device cpu or auto");
-    const int64_t count = at::detail::getCUDAHooks().deviceCount();
+    const c10::DeviceIndex count = at::detail::getCUDAHooks().deviceCount();
     if (device.index() >= count)
-        throw Error("--device " + text, c10::str("there is no such GPU, only ", count),
+        throw Error("--device " + text,
+                    c10::str("there is no such GPU, only ", static_cast<int>(count)),
                     "take cuda:0");
     return device;
 }
@@ -227,9 +229,11 @@ void set_threads(int64_t threads) {
 void tune_allocator() {
 #ifdef __GLIBC__
     constexpr int top_pad_bytes = 256 << 20;
+    // NOLINTBEGIN(concurrency-mt-unsafe): called first in main
     mallopt(M_MMAP_THRESHOLD, INT_MAX);  // blocks come from the heap instead of fresh pages
     mallopt(M_TRIM_THRESHOLD, INT_MAX);  // the heap's top is given back only above 2 GiB
     mallopt(M_TOP_PAD, top_pad_bytes);
+    // NOLINTEND(concurrency-mt-unsafe)
 #endif
 }
 

@@ -107,11 +107,12 @@ std::vector<double> timesteps(const Schedule& schedule, Grid grid, Spacing spaci
     const int64_t train = schedule.train_steps();
     // The dpm grid cuts one point more and leaves out the last.
     const int64_t points = grid == Grid::dpm ? steps + 1 : steps;
+    const int64_t stride = train / points;  // of leading spacing
     std::vector<double> result;
     for (int64_t i = 0; i < steps; ++i) {
         const auto back = static_cast<double>(points - 1 - i);
         if (spacing == Spacing::leading) {
-            result.push_back(back * static_cast<double>(train / points) +
+            result.push_back(back * static_cast<double>(stride) +
                              static_cast<double>(schedule.config().steps_offset));
         } else if (spacing == Spacing::trailing) {
             const double ratio = static_cast<double>(train) / static_cast<double>(steps);
@@ -215,6 +216,7 @@ std::vector<NoiseStep> all_steps(const Schedule& schedule, const LevelRequest& r
     if (request.grid == Grid::ddim)
         return ddim_steps(schedule, ts);
     std::vector<NoiseLevel> levels;
+    levels.reserve(ts.size());
     for (const double t : ts)
         levels.push_back(level_at_ratio(interpolate(schedule.ratios(), t), t));
     return chained(levels, final_level(schedule, request.grid));

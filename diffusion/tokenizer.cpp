@@ -1,5 +1,6 @@
 #include "diffusion/tokenizer.h"
 
+#include <c10/util/Exception.h>
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
@@ -133,15 +134,12 @@ void Tokenizer::add_special(const SpecialToken& token) {
         {token.normalized ? lower_case(nfc(raw)) : raw, id_of(token.text), token.normalized});
 }
 
-// Cuts out the special tokens that are found at this stage, leftmost and longest first; what lies
-// between goes on to the next stage.
-void Tokenizer::append_special_or(std::u32string_view text, bool normalized,
-                                  std::vector<int64_t>& ids) const {
-    auto pass_on = [&](std::u32string_view part) {
-        if (normalized)
-            append_words(part, ids);
-        else if (!part.empty())
-            append_special_or(lower_case(nfc(part)), true, ids);
+// Cuts a text at the special tokens that are found at this stage, leftmost and longest first.
+std::vector<Tokenizer::Piece> Tokenizer::cut(std::u32string_view text, bool normalized) const {
+    std::vector<Piece> pieces;
+    auto add = [&](std::u32string_view part, const Special* special) {
+        if (!part.empty())
+            pieces.push_back({part, special});
     };
     size_t begin = 0;
     for (size_t at = 0; at < text.size();) {
@@ -154,12 +152,13 @@ void Tokenizer::append_special_or(std::u32string_view text, bool normalized,
             ++at;
             continue;
         }
-        pass_on(text.substr(begin, at - begin));
-        ids.push_back(found->id);
+        add(text.substr(begin, at - begin), nullptr);
+        add(text.substr(at, found->text.size()), found);
         at += std::max<size_t>(found->text.size(), 1);
         begin = at;
     }
-    pass_on(text.substr(begin));
+    add(text.substr(begin), nullptr);
+    return pieces;
 }
 
 void Tokenizer::append_words(std::u32string_view text, std::vector<int64_t>& ids) const {
@@ -226,7 +225,20 @@ std::vector<int64_t> Tokenizer::tokenize(std::string_view text) const {
         throw Error("prompt", c10::str("is ", text.size(), " bytes long"),
                     "take a text below one megabyte");
     std::vector<int64_t> ids;
-    append_special_or(decode_utf8(text), false, ids);
+    const std::u32string raw = decode_utf8(text);
+    for (const Piece& piece : cut(raw, false)) {
+        if (piece.special != nullptr) {
+            ids.push_back(piece.special->id);
+            continue;
+        }
+        const std::u32string normal = lower_case(nfc(piece.text));
+        for (const Piece& part : cut(normal, true)) {
+            if (part.special != nullptr)
+                ids.push_back(part.special->id);
+            else
+                append_words(part.text, ids);
+        }
+    }
     return ids;
 }
 

@@ -82,10 +82,15 @@ class Tokenizer {
         bool normalized;
     };
 
+    // A part of a text: a special token, or what lies between two.
+    struct Piece {
+        std::u32string_view text;
+        const Special* special;
+    };
+
     int64_t id_of(const std::string& token) const;
     void add_special(const SpecialToken& token);
-    void append_special_or(std::u32string_view text, bool normalized,
-                           std::vector<int64_t>& ids) const;
+    std::vector<Piece> cut(std::u32string_view text, bool normalized) const;
     void append_words(std::u32string_view text, std::vector<int64_t>& ids) const;
     void append_word(std::u32string_view word, std::vector<int64_t>& ids) const;
     std::vector<int64_t> merged(std::vector<int64_t> symbols) const;
