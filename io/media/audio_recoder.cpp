@@ -4,7 +4,7 @@
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 
 extern "C" {
 #include <libavfilter/avfilter.h>
@@ -42,9 +42,9 @@ int fitting_rate(const int* rates, int wanted) {
 }
 
 std::string layout_name(const AVChannelLayout& layout) {
-    char name[128] = "";
-    av_channel_layout_describe(&layout, name, sizeof name);
-    return name;
+    std::array<char, 128> name{};
+    av_channel_layout_describe(&layout, name.data(), name.size());
+    return name.data();
 }
 
 }  // namespace

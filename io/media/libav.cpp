@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <array>
 #include <cstdarg>
 #include <limits>
 #include <utility>
@@ -29,9 +30,9 @@ Log& log_store() {
 void keep_first_error(void* context, int level, const char* format, va_list args) {
     if (level > AV_LOG_ERROR)
         return;
-    char line[512];
-    std::vsnprintf(line, sizeof line, format, args);
-    std::string text(line);
+    std::array<char, 512> line{};
+    std::vsnprintf(line.data(), line.size(), format, args);
+    std::string text(line.data());
     while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.pop_back();
     for (char& c : text) {
         if (static_cast<unsigned char>(c) < ' ')
@@ -117,8 +118,9 @@ std::string DecoderLog::take() {
 }
 
 std::string error_text(int code) {
-    char words[AV_ERROR_MAX_STRING_SIZE] = "";
-    av_strerror(code, words, sizeof words);
+    std::array<char, AV_ERROR_MAX_STRING_SIZE> buffer{};
+    av_strerror(code, buffer.data(), buffer.size());
+    const std::string words(buffer.data());
     const std::string logged = first_logged_error();
     return logged.empty() ? words : logged + " (" + words + ")";
 }

@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 #include <c10/util/StringUtil.h>
 
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -113,11 +114,11 @@ Position Position::parse(const std::string& text, const std::string& option) {
 
 std::string to_string(const Time& time) {
     const int64_t ms = std::llabs(time.ticks({1, 1000}));
-    char text[48];
-    std::snprintf(text, sizeof text, "%s%lld:%02lld:%02lld.%03lld", time < Time() ? "-" : "",
+    std::array<char, 48> text{};
+    std::snprintf(text.data(), text.size(), "%s%lld:%02lld:%02lld.%03lld", time < Time() ? "-" : "",
                   static_cast<long long>(ms / 3'600'000), static_cast<long long>(ms / 60'000 % 60),
                   static_cast<long long>(ms / 1000 % 60), static_cast<long long>(ms % 1000));
-    return text;
+    return text.data();
 }
 
 }  // namespace weft

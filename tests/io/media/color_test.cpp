@@ -2,9 +2,9 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/io/media/clips.h"
 #include "io/media/reader.h"
 #include "io/media/writer.h"
+#include "tests/io/media/clips.h"
 
 namespace weft {
 namespace {
@@ -88,9 +88,9 @@ TEST_CASE("tags in are tags out") {
             const auto sink = create_video(out, source->info());
             while (auto frame = source->next()) sink->put(*frame);
             sink->finish();
-            for (const char* field : {"color_space", "color_primaries", "color_transfer",
-                                      "color_range", "chroma_location"})
-                CHECK(stream_field(out, field) == stream_field(in, field));
+            const std::string fields =
+                "color_space,color_primaries,color_transfer,color_range,chroma_location";
+            CHECK(test::stream_field(out, fields) == test::stream_field(in, fields));
         }
     }
 }
