@@ -1,5 +1,6 @@
 // weft inspect PATH...
 #include <c10/core/ScalarType.h>
+#include <c10/util/StringUtil.h>
 
 #include <CLI/CLI.hpp>
 #include <set>
@@ -59,11 +60,13 @@ Report describe_component(const ModelFolder& folder, const std::string& name) {
         report["class"] = folder.index().texts(name).back();
         return report;
     }
-    report["class"] = folder.config(name).text("_class_name", "");
-    if (report["class"] == "") {
-        report["class"] = folder.index().texts(name).back();
+    const auto own_class = folder.config(name).text("_class_name", "");
+    report["class"] = own_class.empty() ? folder.index().texts(name).back() : own_class;
+    try {
+        report.update(describe_tensors(folder.weight_files(name)));
+    } catch (const Error& error) {
+        report["problem"] = error.what();  // a part that weft may not even need, as a pickle
     }
-    report.update(describe_tensors(folder.weight_files(name)));
     return report;
 }
 
@@ -76,7 +79,7 @@ std::vector<std::string> unmatched_names(const ModelFolder& folder) {
             folder.weights(component, WeightOptions{torch::kMeta, torch::kFloat32});
         make(folder.config(component), weights);
         for (const auto& name : weights.unused()) {
-            names.push_back(component + ": " + name);
+            names.push_back(c10::str(component, ": ", name));
         }
     };
     build("unet", [](const Config& config, const Weights& weights) {

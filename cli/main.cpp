@@ -70,15 +70,24 @@ void print_error(const std::string& text) {
     }
 }
 
-/// Prints the causes below the outermost error (std::throw_with_nested), one a line.
+/// The error that `error` was thrown on top of (std::throw_with_nested); null where there is none.
+std::exception_ptr cause_of(const std::exception& error) {
+    const auto* nested = dynamic_cast<const std::nested_exception*>(&error);
+    return nested == nullptr ? nullptr : nested->nested_ptr();
+}
+
+/// Prints the causes below the outermost error, one a line.
 void print_causes(const std::exception& error) {
-    try {
-        std::rethrow_if_nested(error);
-    } catch (const std::exception& cause) {
-        std::fprintf(stderr, "weft:   because: %s\n", cause.what());
-        print_causes(cause);
-    } catch (...) {
-        std::fprintf(stderr, "weft:   because: an unknown error\n");
+    for (auto cause = cause_of(error); cause != nullptr;) {
+        try {
+            std::rethrow_exception(cause);
+        } catch (const std::exception& below) {
+            std::fprintf(stderr, "weft:   because: %s\n", below.what());
+            cause = cause_of(below);
+        } catch (...) {
+            std::fprintf(stderr, "weft:   because: an unknown error\n");
+            cause = nullptr;
+        }
     }
 }
 

@@ -104,6 +104,17 @@ ProgressPrinter::ProgressPrinter(ProgressMode mode, Verbosity verbosity)
     }
 }
 
+ProgressPrinter::~ProgressPrinter() {
+    clear_line();
+}
+
+void ProgressPrinter::clear_line() {
+    if (line_open_) {
+        std::fprintf(stderr, "\r\033[K");
+        line_open_ = false;
+    }
+}
+
 void ProgressPrinter::show(const RunProgress& progress) {
     const auto now = std::chrono::steady_clock::now();
     const bool new_frames = progress.frames_done != shown_frames_;
@@ -149,9 +160,7 @@ void ProgressPrinter::draw_bar(const RunProgress& progress) {
 }
 
 void ProgressPrinter::finish(const RunReport& report, const StageClock& clock) {
-    if (line_open_) {
-        std::fprintf(stderr, "\r\033[K");
-    }
+    clear_line();
     if (mode_ == ProgressMode::json) {
         print_line(json_done(report, clock));
     }

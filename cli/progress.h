@@ -26,12 +26,17 @@ std::optional<ProgressMode> progress_mode_named(const std::string& name);
 class ProgressPrinter {
   public:
     ProgressPrinter(ProgressMode mode, Verbosity verbosity);
+    ProgressPrinter(const ProgressPrinter&) = delete;
+    ProgressPrinter& operator=(const ProgressPrinter&) = delete;
+    /// Clears an open line, so that an error message starts on a line of its own.
+    ~ProgressPrinter();
 
     void show(const RunProgress& progress);
     /// Ends the line; prints warnings and, in verbose or json mode, the time of each stage.
     void finish(const RunReport& report, const StageClock& clock);
 
   private:
+    void clear_line();
     void draw_bar(const RunProgress& progress);
 
     ProgressMode mode_;
