@@ -107,6 +107,7 @@ TEST_CASE("unaligned data is read right") {
     bytes += padded;
     bytes.append(reinterpret_cast<const char*>(values.data()), sizeof values);
     const auto tensor = SafeTensors(scratch.write("x.safetensors", bytes)).tensor("a");
+    CHECK(reinterpret_cast<uintptr_t>(tensor.data_ptr()) % alignof(float) == 0);
     CHECK(tensor.equal(at::tensor({1.5F, -2.0F})));
 }
 
