@@ -9,6 +9,7 @@
 #include "io/media/deinterlace.h"
 #include "io/media/input.h"
 #include "io/media/packets.h"
+#include "io/media/seek.h"
 
 namespace weft {
 namespace {
@@ -67,6 +68,9 @@ class VideoReader final : public FrameSource {
     std::vector<std::string> warnings() const override;
 
   private:
+    void start_decoder();
+    void reach_start();
+    bool reach_by_seek();
     Decoded pull();
     bool receive(AVFrame& frame);
     bool receive_progressive(AVFrame& frame);
@@ -91,8 +95,11 @@ class VideoReader final : public FrameSource {
     bool deinterlacer_flushed_ = false;
     PictureDecoder pictures_;
     Decoded ahead_;
+    std::optional<SeekPlan> seek_;  // set while frames are numbered by it
+    bool warming_ = false;  // decoding from a key frame towards the start: damage is expected
     bool started_ = false;
     bool drained_ = false;
+    bool stamped_ = false;
     int64_t pulled_ = 0;
     int64_t first_pts_ = 0;
     int64_t last_pts_ = 0;
@@ -120,7 +127,13 @@ VideoReader::VideoReader(std::filesystem::path path, ReadOptions options)
                              options_.max_pixels, " pixels"),
                     "check that the file is whole, or scale it down first");
     info_ = stream_info(*input_, stream_, path_);
-    decoder_ = open_decoder(stream, options_, path_.string());
+    start_decoder();
+    if (options_.from && !info_.interlaced)
+        seek_ = plan_seek(path_, stream_, *options_.from);
+}
+
+void VideoReader::start_decoder() {
+    decoder_ = open_decoder(*input_->streams[stream_], options_, path_.string());
     decoder_->opaque = &log_;
     packets_.emplace(*input_, stream_);
 }
@@ -138,6 +151,8 @@ std::vector<std::string> VideoReader::warnings() const {
 
 /// Throws what is wrong at the current frame, or counts it where damage is skipped.
 void VideoReader::damaged(const std::string& what) {
+    if (warming_)
+        return;
     if (options_.damage == Damage::skip) {
         ++damages_;
         return;
@@ -204,7 +219,8 @@ void VideoReader::stamp(Decoded& decoded) {
         info_.frame_rate.is_zero()
             ? 1
             : std::max<int64_t>(1, info_.frame_rate.inverse().rounded_to(info_.time_base));
-    const bool first = pulled_ == 0;
+    const bool first = !stamped_;
+    stamped_ = true;
     if (pts == AV_NOPTS_VALUE) {
         pts = first ? 0 : last_pts_ + step;
         restamped_ += first ? 0 : 1;
@@ -213,8 +229,10 @@ void VideoReader::stamp(Decoded& decoded) {
         pts = last_pts_ + 1;
         ++restamped_;
     }
-    if (first)
-        first_pts_ = pts;
+    if (first) {
+        first_pts_ = seek_ ? seek_->times.front() : pts;
+        pulled_ = seek_ ? seek_->index_of(pts) : 0;
+    }
     last_pts_ = pts;
     decoded.pts = pts;
     decoded.index = pulled_++;
@@ -224,7 +242,7 @@ void VideoReader::stamp(Decoded& decoded) {
 Decoded VideoReader::pull() {
     Decoded decoded{.frame = make_frame()};
     if (drained_ || !receive_progressive(*decoded.frame)) {
-        if (!drained_)
+        if (!drained_ && !warming_)
             check_complete();
         drained_ = true;
         decoded.frame.reset();
@@ -298,13 +316,42 @@ Frame VideoReader::delivered(const Decoded& decoded) {
     return frame;
 }
 
+/// Goes to the start by the seek plan; false where its frame does not come out as planned.
+bool VideoReader::reach_by_seek() {
+    for (int64_t i = 0; i < seek_->packets_before; ++i) packets_->next();
+    warming_ = true;
+    do {
+        ahead_ = pull();
+    } while (ahead_.frame != nullptr && ahead_.pts < seek_->start);
+    warming_ = false;
+    static_cast<void>(log_.take());
+    return ahead_.frame != nullptr && ahead_.pts == seek_->start && restamped_ == 0 &&
+           ahead_.index == seek_->index_of(seek_->start);
+}
+
+/// Reads up to the first frame wanted.
+void VideoReader::reach_start() {
+    clear_log();
+    if (seek_) {
+        if (reach_by_seek())
+            return;
+        seek_.reset();
+        input_ = open_input(path_, options_.max_pixels);
+        start_decoder();
+        deinterlacer_.reset();
+        deinterlacer_flushed_ = false;
+        stamped_ = drained_ = false;
+        pulled_ = restamped_ = 0;
+    }
+    do {
+        ahead_ = pull();
+    } while (before_start(ahead_));
+}
+
 std::optional<Frame> VideoReader::next() {
     if (!started_) {
         started_ = true;
-        clear_log();
-        do {
-            ahead_ = pull();
-        } while (before_start(ahead_));
+        reach_start();
     }
     if (ahead_.frame == nullptr || after_end(ahead_))
         return std::nullopt;

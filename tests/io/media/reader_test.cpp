@@ -87,6 +87,39 @@ TEST_CASE("a part of a clip keeps the frames' numbers, times and pixels") {
     CHECK(count == expected);
 }
 
+TEST_CASE("a place deep inside is reached with the same frames as by reading up to it") {
+    const std::string coded = " -c:v libx264 -preset ultrafast -g 25 ";
+    const auto plain = clip("deep.mp4", moving("96x64", "30000/1001", "8") + coded + "-bf 3");
+    const std::vector<std::filesystem::path> paths = {
+        plain,
+        clip("deep.mkv", "-i '" + plain.string() + "' -c copy"),
+        clip("deep.ts", "-i '" + plain.string() + "' -c copy"),
+        clip("deepopen.mp4", moving("96x64", "25", "8") + coded + "-bf 3 -x264-params open-gop=1"),
+        clip("deepvfr.mp4", "-i '" + plain.string() +
+                                "' -vf \"select='not(mod(n,3))+eq(mod(n,7),1)'\" -vsync vfr" +
+                                coded),
+        clip("deep.avi", moving("96x64", "25", "6") + " -c:v mpeg4 -g 25 -bf 2"),
+    };
+    for (const auto& path : paths) {
+        INFO(path);
+        const std::vector<Frame> all = test::frames_of(path);
+        for (const int64_t index : {70, 75, 88, 99}) {
+            const auto part = open_video(path, {.from = Position{.time = {}, .frame = index}});
+            const Frame first = part->next().value();
+            CHECK(first.index == index);
+            CHECK(first.time == all[index].time);
+            CHECK(first.duration == all[index].duration);
+            CHECK(first.pixels.equal(all[index].pixels));
+            size_t rest = 0;
+            while (part->next()) ++rest;
+            CHECK(rest + index + 1 == all.size());
+        }
+        const Time place = all[90].time - all[0].time;
+        CHECK(open_video(path, {.from = Position{.time = place, .frame = {}}})->next()->index ==
+              90);
+    }
+}
+
 TEST_CASE("RGB formats are read exactly") {
     const auto reference =
         clip("exact.png", moving("80x60", "1", "1") + " -frames:v 1 -vf scale=67:45,format=rgb24");
