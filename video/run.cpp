@@ -13,7 +13,7 @@
 namespace weft {
 namespace {
 
-constexpr size_t queue_depth = 4;
+constexpr size_t queue_depth = 2;
 
 /// Counts the time spent in another source, on whatever thread it runs.
 class TimedSource : public FrameSource {
