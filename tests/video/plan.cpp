@@ -132,3 +132,14 @@ TEST_CASE("all problems go out as one usage error") {
     CHECK_THROWS_WITH(throw_problems({"a: b", "c: d"}), "a: b\nc: d");
     CHECK_THROWS_AS(throw_problems({"a: b"}), UsageError);
 }
+
+TEST_CASE("the plans of the samples are sound") {
+    int plans = 0;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(WEFT_SOURCE_DIR "/samples/plans")) {
+        INFO(entry.path());
+        CHECK(read_plan(entry.path()).problems == Problems{});
+        ++plans;
+    }
+    CHECK(plans > 0);
+}
