@@ -23,6 +23,10 @@ std::vector<LossPoint> read_losses(const std::filesystem::path& path) {
         LossPoint point;
         double rate = 0;
         if (fields >> point.step >> point.loss >> rate >> point.minutes) {
+            // A resumed run repeats the steps since its last checkpoint: the later ones count.
+            while (!points.empty() && points.back().step >= point.step) {
+                points.pop_back();
+            }
             points.push_back(point);
         }
     }
