@@ -156,7 +156,7 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
 }
 
 int64_t working_bytes(const Job& job) {
-    // Source frames: read ahead and written behind by 4 each, the batch twice (in and out), all f32
+    // Source frames: read ahead and written behind by 2 each, the batch twice (in and out), all f32
     // RGB, and the codecs' own pictures. Activations: the starter takes about 800 bytes a model
     // pixel and frame of a batch with guidance in bf16, more in f32.
     constexpr int64_t bytes_per_source_pixel = 12;
@@ -164,7 +164,7 @@ int64_t working_bytes(const Job& job) {
     const int64_t source_pixels = job.fit.source.width * job.fit.source.height;
     const int64_t model_pixels = job.fit.padded.width * job.fit.padded.height;
     const int64_t codec_bytes = source_pixels * 120;
-    return source_pixels * bytes_per_source_pixel * (8 + 4 * job.batch) + codec_bytes +
+    return source_pixels * bytes_per_source_pixel * (4 + 4 * job.batch) + codec_bytes +
            model_pixels * bytes_per_model_pixel * job.batch;
 }
 
