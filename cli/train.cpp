@@ -20,7 +20,7 @@ namespace weft {
 namespace {
 
 struct TrainCommand {
-    std::filesystem::path recipe, folder;
+    std::filesystem::path recipe, folder, init;
     std::vector<std::string> previews;
     std::string device = "auto", dtype = "auto";
     int64_t threads = 0;
@@ -82,6 +82,7 @@ void run(const TrainCommand& command, const Context& context) {
     }
     TrainOptions options;
     options.placement = placement;
+    options.init = command.init;
     options.previews = read_previews(command.previews);
     options.hooks.stop = context.stop;
 #ifdef WEFT_WITH_VIDEO
@@ -107,6 +108,9 @@ void add_train(CLI::App& command, Context& context) {
             "-o,--output", options->folder,
             "Folder of the model; a run that was stopped goes on from its checkpoints there")
         ->required();
+    command.add_option("--init", options->init,
+                       "Model folder to go on from, of the recipe's shapes; its tokenizer and "
+                       "autoencoder are kept");
     command
         .add_option("--minutes", options->minutes, "Time budget in all; 0: the recipe's own (0)")
         ->check(CLI::Range(0.0, 1e5));

@@ -10,11 +10,21 @@
 #include "diffusion/train/styles.h"
 #include "diffusion/train/train_autoencoder.h"
 #include "diffusion/train/train_unet.h"
+#include "io/files/model_folder.h"
 
 namespace weft {
 namespace {
 
-Tokenizer train_tokenizer(const Recipe& recipe, const std::filesystem::path& folder) {
+Tokenizer train_tokenizer(const Recipe& recipe, const std::filesystem::path& folder,
+                          const TrainOptions& options) {
+    if (!options.init.empty()) {
+        const std::filesystem::path known =
+            ModelFolder(options.init).file("tokenizer", "vocab.json").parent_path();
+        std::filesystem::copy(known, folder / "tokenizer",
+                              std::filesystem::copy_options::overwrite_existing |
+                                  std::filesystem::copy_options::recursive);
+        return Tokenizer::read(folder / "tokenizer");
+    }
     const LearnedBpe bpe = learn_bpe(sample_captions(recipe.seed, 20000), recipe.text.merges);
     std::filesystem::create_directories(folder / "tokenizer");
     save_tokenizer(bpe, folder / "tokenizer");
@@ -59,7 +69,7 @@ void train(const Recipe& recipe, const std::filesystem::path& folder, const Trai
         at::globalContext().setSDPUseFlash(false);
     }
     std::filesystem::create_directories(folder / "training" / "sheets");
-    const Tokenizer tokenizer = train_tokenizer(recipe, folder);
+    const Tokenizer tokenizer = train_tokenizer(recipe, folder, options);
     const TrainedAutoencoder trained = train_autoencoder(recipe, folder, options);
     train_unet(recipe, folder, options, *trained.autoencoder, tokenizer, trained.channel_weight);
     write_defaults(recipe, folder);

@@ -18,6 +18,9 @@ namespace weft {
 struct TrainOptions {
     Placement placement;  // bf16 or f16: autocast; weights and optimiser stay f32
     TrainHooks hooks;
+    /// A model folder of the recipe's shapes to go on from; empty: from nothing. Its tokenizer and
+    /// autoencoder are kept as they are.
+    std::filesystem::path init;
     /// Pictures [3, h, w] in 0..1 that sample sheets show edited, beside procedural ones.
     std::vector<torch::Tensor> previews;
     /// How sheets are written: [3, h, w] in 0..1 under a name that ends in `picture_suffix`.

@@ -6,6 +6,7 @@
 
 #include "diffusion/train/pairs.h"
 #include "diffusion/train/sheets.h"
+#include "io/files/model_folder.h"
 #include "io/files/weights.h"
 
 namespace weft {
@@ -181,11 +182,25 @@ torch::Tensor channel_weights(const NamedTensors& tensors) {
     TORCH_CHECK(false, "an autoencoder without decoder.linear.weight");
 }
 
+/// All tensors of a component of a model folder.
+NamedTensors tensors_of(const std::filesystem::path& model, const std::string& component) {
+    NamedTensors tensors;
+    for (const std::filesystem::path& path : ModelFolder(model).weight_files(component)) {
+        const SafeTensors file(path);
+        for (const auto& [name, entry] : file.entries()) {
+            tensors.emplace_back(name, file.tensor(name).to(torch::kFloat32));
+        }
+    }
+    return tensors;
+}
+
 }  // namespace
 
 TrainedAutoencoder train_autoencoder(const Recipe& recipe, const std::filesystem::path& folder,
                                      const TrainOptions& options) {
-    const NamedTensors tensors = AutoencoderTraining(recipe, folder, options).run();
+    const NamedTensors tensors = options.init.empty()
+                                     ? AutoencoderTraining(recipe, folder, options).run()
+                                     : tensors_of(options.init, "vae");
     const torch::NoGradGuard no_grad;
     NamedTensors half;
     for (const auto& [name, tensor] : tensors) {

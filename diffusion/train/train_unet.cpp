@@ -11,6 +11,7 @@
 #include "diffusion/train/latent_pool.h"
 #include "diffusion/train/sheets.h"
 #include "diffusion/unet.h"
+#include "io/files/model_folder.h"
 #include "io/files/weights.h"
 
 namespace weft {
@@ -161,8 +162,7 @@ class UnetTraining {
           networks_(make_networks(weights_, unet_config_, text_config_)),
           schedule_(schedule_config()),
           alphas_cumprod_(schedule_.alphas_cumprod().to(options.placement.device)),
-          optimizer_((start_as_copy(unet_tensors(), unet_config_), weights_.tensors()),
-                     recipe.unet) {
+          optimizer_((set_start(), weights_.tensors()), recipe.unet) {
         for (size_t i = 0; i < recipe.unet.buckets.size(); ++i) {
             pools_.emplace_back(recipe.seed + 1000 * (i + 1), recipe.unet.buckets[i], recipe.unet,
                                 recipe.autoencoder_shape.patch, options.placement.device,
@@ -195,6 +195,22 @@ class UnetTraining {
     }
 
   private:
+    /// From `init` where it is given, else as a copy of the source.
+    void set_start() const {
+        if (options_.init.empty()) {
+            start_as_copy(unet_tensors(), unet_config_);
+            return;
+        }
+        const torch::NoGradGuard no_grad;
+        const ModelFolder known(options_.init);
+        const Weights unet = known.weights("unet"), text = known.weights("text_encoder");
+        for (const auto& [name, tensor] : weights_.tensors()) {
+            const size_t dot = name.find('.');
+            const Weights& from = name.starts_with("unet.") ? unet : text;
+            tensor.copy_(from.at(name.substr(dot + 1), tensor.sizes()));
+        }
+    }
+
     /// The UNet's created tensors without their prefix.
     NamedTensors unet_tensors() const {
         NamedTensors tensors;
