@@ -59,7 +59,7 @@ CodecHandle open_decoder(const AVStream& stream, const ReadOptions& options,
 
 class VideoReader final : public FrameSource {
   public:
-    VideoReader(std::filesystem::path path, ReadOptions options);
+    VideoReader(std::filesystem::path path, const ReadOptions& options);
 
     std::optional<Frame> next() override;
 
@@ -107,9 +107,9 @@ class VideoReader final : public FrameSource {
     int64_t restamped_ = 0;
 };
 
-VideoReader::VideoReader(std::filesystem::path path, ReadOptions options)
+VideoReader::VideoReader(std::filesystem::path path, const ReadOptions& options)
     : path_(std::move(path)),
-      options_(std::move(options)),
+      options_(options),
       input_(open_input(path_, options_.max_pixels)),
       stream_(main_video_stream(*input_)) {
     if (stream_ < 0)

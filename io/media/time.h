@@ -14,6 +14,7 @@ class Rational {
     constexpr Rational() = default;
     /// @param den not 0. Sums and products whose reduced terms leave int64 are a bug (TORCH_CHECK).
     Rational(int64_t num, int64_t den);
+
     explicit Rational(int64_t whole) : num_(whole) {}
 
     int64_t num() const { return num_; }
@@ -52,7 +53,9 @@ class Time : public Rational {
     explicit Time(const Rational& seconds) : Rational(seconds) {}
 
     /// `ticks` of a time base, e.g. a pts.
-    static Time of(int64_t ticks, const Rational& time_base) { return Time(time_base * Rational(ticks)); }
+    static Time of(int64_t ticks, const Rational& time_base) {
+        return Time(time_base * Rational(ticks));
+    }
 
     double seconds() const { return value(); }
 
