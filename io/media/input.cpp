@@ -201,7 +201,7 @@ StreamInfo stream_info(const AVFormatContext& input, int index, const fs::path& 
     const bool turned = info.rotation % 180 != 0;
     info.width = turned ? parameters.height : parameters.width;
     info.height = turned ? parameters.width : parameters.height;
-    AVFormatContext& probed = const_cast<AVFormatContext&>(input);
+    auto& probed = const_cast<AVFormatContext&>(input);
     info.sar = from_av(av_guess_sample_aspect_ratio(&probed, &stream, nullptr));
     if (turned && !info.sar.is_zero())
         info.sar = info.sar.inverse();

@@ -46,7 +46,7 @@ const fs::path& scratch() {
 void ffmpeg(const std::string& arguments) {
     const std::string command = "ffmpeg -nostdin -v error -y " + arguments + " >/dev/null 2>&1";
     INFO(command);
-    REQUIRE(std::system(command.c_str()) == 0);
+    REQUIRE(std::system(command.c_str()) == 0);  // NOLINT(concurrency-mt-unsafe)
 }
 
 fs::path clip(const std::string& name, const std::string& arguments) {

@@ -1,4 +1,3 @@
-#include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -6,6 +5,7 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 
@@ -24,7 +24,7 @@ using test::clip;
 using test::moving;
 
 fs::path text_file(const std::string& name, const std::string& text) {
-    const fs::path path = test::scratch() / name;
+    fs::path path = test::scratch() / name;
     std::ofstream(path, std::ios::binary) << text;
     return path;
 }
@@ -49,8 +49,8 @@ std::string failure_of(const fs::path& path) {
 
 /// Peak memory in kB of a copy of `in` by a fresh process of this program.
 int64_t peak_of_copy(const fs::path& in, const fs::path& out) {
-    ::setenv("WEFT_TEST_IN", in.c_str(), 1);
-    ::setenv("WEFT_TEST_OUT", out.c_str(), 1);
+    ::setenv("WEFT_TEST_IN", in.c_str(), 1);    // NOLINT(concurrency-mt-unsafe)
+    ::setenv("WEFT_TEST_OUT", out.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
     std::string program = fs::read_symlink("/proc/self/exe").string();
     std::string tag = "[copy-child]";
     std::array<char*, 3> arguments = {program.data(), tag.data(), nullptr};
@@ -69,8 +69,8 @@ int64_t peak_of_copy(const fs::path& in, const fs::path& out) {
 }  // namespace
 
 TEST_CASE("copies a clip for another test", "[.][copy-child]") {
-    const char* in = std::getenv("WEFT_TEST_IN");
-    const char* out = std::getenv("WEFT_TEST_OUT");
+    const char* in = std::getenv("WEFT_TEST_IN");    // NOLINT(concurrency-mt-unsafe)
+    const char* out = std::getenv("WEFT_TEST_OUT");  // NOLINT(concurrency-mt-unsafe)
     REQUIRE(in != nullptr);
     const auto source = open_video(in);
     const auto sink = create_video(out, source->info(), {.preset = "ultrafast", .overwrite = true});
