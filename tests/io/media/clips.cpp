@@ -50,7 +50,7 @@ void ffmpeg(const std::string& arguments) {
 }
 
 fs::path clip(const std::string& name, const std::string& arguments) {
-    const fs::path path = scratch() / name;
+    fs::path path = scratch() / name;
     if (!fs::exists(path))
         ffmpeg(arguments + " '" + path.string() + "'");
     return path;
@@ -104,7 +104,7 @@ std::vector<Frame> frames_of(const fs::path& path) {
 }
 
 double psnr(const torch::Tensor& a, const torch::Tensor& b) {
-    const double error = (a - b).to(torch::kFloat64).square().mean().item<double>();
+    const auto error = (a - b).to(torch::kFloat64).square().mean().item<double>();
     return error <= 1e-12 ? 120.0 : -10 * std::log10(error);
 }
 

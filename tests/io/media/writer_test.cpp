@@ -227,7 +227,7 @@ TEST_CASE("a part starts at zero with its sound in place") {
 TEST_CASE("subtitles, chapters, covers and attachments travel where the container has them") {
     const fs::path words = test::scratch() / "words.srt";
     const fs::path marks = test::scratch() / "marks.txt";
-    test::output_of("printf '1\\n00:00:00,100 --> 00:00:00,600\\nHello\\n' > '" + words.string() +
+    test::output_of(R"(printf '1\n00:00:00,100 --> 00:00:00,600\nHello\n' > ')" + words.string() +
                     "'");
     test::output_of(
         "printf ';FFMETADATA1\\n[CHAPTER]\\nTIMEBASE=1/1000\\nSTART=0\\nEND=500\\ntitle=One\\n"
