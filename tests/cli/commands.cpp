@@ -1,9 +1,10 @@
-#include <catch2/catch.hpp>
-#include <nlohmann/json.hpp>
-
 #include "io/media/picture.h"
 #include "tests/cli/program.h"
 #include "tests/fixtures/tiny_model.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 using namespace weft;
 

@@ -1,12 +1,12 @@
-#include <csignal>
-
-#include <catch2/catch.hpp>
-#include <fstream>
-
 #include "io/media/picture.h"
 #include "io/media/reader.h"
 #include "tests/cli/program.h"
 #include "tests/fixtures/tiny_model.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <fstream>
 
 using namespace weft;
 
