@@ -230,6 +230,7 @@ void tune_allocator() {
 #ifdef __GLIBC__
     constexpr int top_pad_bytes = 256 << 20;
     // NOLINTBEGIN(concurrency-mt-unsafe): called first in main
+    mallopt(M_ARENA_MAX, 1);             // one heap: threads would each keep blocks of their own
     mallopt(M_MMAP_THRESHOLD, INT_MAX);  // blocks come from the heap instead of fresh pages
     mallopt(M_TRIM_THRESHOLD, INT_MAX);  // the heap's top is given back only above 2 GiB
     mallopt(M_TOP_PAD, top_pad_bytes);

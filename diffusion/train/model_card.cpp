@@ -98,7 +98,7 @@ std::string card_text(const Recipe& recipe, const std::filesystem::path& folder,
         stage_line("unet and text encoder", training / "unet_loss.tsv"), "\n![loss](loss.png)\n\n",
         "## What it can do\n\nEdits: ", style_list(),
         "; a colour of a thing, the sky, the ground of a scene.\n"
-        "From text: simple scenes, \"a COLOUR KIND ...\". Recommended: ",
+        "From text: as far as the second sheet shows. Recommended: ",
         recipe.steps, " steps, guidance ", recipe.guidance, ", DDIM.\n\n",
         "## What it cannot do\n\nIt knows no word outside its captions, no faces, animals, brands "
         "or "
