@@ -317,8 +317,10 @@ TEST_CASE("memory does not depend on the clip's length") {
         REQUIRE(done.code == 0);
         return static_cast<double>(done.peak_bytes);
     };
-    const double small = peak(60);
+    // By 240 frames the queues, the encoder's look-ahead and the heap's gaps are full; beside the
+    // tiny model they weigh more than beside a real one. From there on nothing may grow.
+    const double small = peak(240);
     const double large = peak(600);
-    INFO("60 frames: " << small / 1e6 << " MB, 600 frames: " << large / 1e6 << " MB");
+    INFO("240 frames: " << small / 1e6 << " MB, 600 frames: " << large / 1e6 << " MB");
     CHECK(large < 1.05 * small);
 }
