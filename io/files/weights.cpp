@@ -71,6 +71,7 @@ struct Weights::Store {
     std::map<std::string, SafeTensors> files;        // load mode: the file that holds a name
     std::map<std::string, torch::Tensor> given;      // load mode: tensors in memory
     std::map<std::string, torch::Tensor> delivered;  // made or handed out, by full name
+    WeightPatch patch;
 
     bool has(const std::string& name) const {
         return creating ? delivered.contains(name) : files.contains(name) || given.contains(name);
@@ -89,9 +90,17 @@ struct Weights::Store {
         return found->second.sizes().vec();
     }
 
+    torch::Tensor patched(const std::string& name, const torch::Tensor& stored) const {
+        const auto changed = patch ? patch(name, stored) : torch::Tensor();
+        TORCH_CHECK(!changed.defined() || changed.sizes() == stored.sizes(), "patch of ", name,
+                    " makes ", changed.sizes(), " of ", stored.sizes());
+        return changed.defined() ? changed : stored;
+    }
+
     torch::Tensor loaded(const std::string& name) const {
         const auto file = files.find(name);
-        const auto tensor = file != files.end() ? file->second.tensor(name) : given.at(name);
+        const auto stored = file != files.end() ? file->second.tensor(name) : given.at(name);
+        const auto tensor = patched(name, stored);
         const bool real = at::isFloatingType(tensor.scalar_type());
         return tensor.to(options.device, real ? options.dtype : tensor.scalar_type());
     }
@@ -199,6 +208,10 @@ std::vector<int64_t> Weights::shape(const std::string& name) const {
 
 bool Weights::creating() const {
     return store_->creating;
+}
+
+void Weights::patch_with(WeightPatch patch) {
+    store_->patch = std::move(patch);
 }
 
 std::vector<std::string> Weights::names() const {

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,12 @@ struct WeightOptions {
     torch::Device device = torch::kCPU;
     torch::ScalarType dtype = torch::kFloat32;  // of floating tensors; integers stay as they are
 };
+
+/// Changes tensors on their way out of a file (adapters merged at load): given the full name and
+/// the tensor as it is stored, the tensor to deliver instead, of the same shape and any floating
+/// dtype, or an undefined one to leave it alone.
+using WeightPatch =
+    std::function<torch::Tensor(const std::string& name, const torch::Tensor& stored)>;
 
 /// Names -> tensors for building layers. In load mode a tensor comes out of a memory-mapped file;
 /// in create mode it is made, initialised (reproducibly from the seed and its full name), marked as
@@ -54,6 +61,10 @@ class Weights {
     /// Shape of a tensor that exists.
     std::vector<int64_t> shape(const std::string& name) const;
     bool creating() const;
+
+    /// Load mode: every tensor that this store delivers from now on, in any scope, passes through
+    /// `patch` before it is cast and moved. An empty one ends that.
+    void patch_with(WeightPatch patch);
 
     /// All names of this scope (full names), sorted.
     std::vector<std::string> names() const;

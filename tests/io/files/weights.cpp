@@ -36,6 +36,19 @@ TEST_CASE("loaded weights are converted, checked and counted") {
     CHECK(conv.at("weight", {3, 4}).data_ptr() == weight.data_ptr());
 }
 
+TEST_CASE("a patch changes what is delivered, before it is cast") {
+    auto weights = Weights::of(sample(), "memory", {.dtype = torch::kBFloat16});
+    weights.patch_with([](const std::string& name, const torch::Tensor& stored) {
+        return name == "unet.conv.weight" ? stored.to(torch::kFloat32) + 0.5 : torch::Tensor();
+    });
+    const auto conv = weights.scope("unet").scope("conv");
+    CHECK(conv.at("weight", {3, 4}).scalar_type() == torch::kBFloat16);
+    CHECK(conv.at("weight", {3, 4}).to(torch::kFloat32).sum().item<float>() == 72);
+    CHECK(conv.at("bias", {3}).to(torch::kFloat32).equal(at::ones({3})));
+    weights.patch_with([](const std::string&, const torch::Tensor&) { return at::zeros({1}); });
+    CHECK_THROWS_AS(weights.at("ids", {5}), c10::Error);
+}
+
 TEST_CASE("missing and misshapen tensors are named with both shapes") {
     const auto weights = Weights::of(sample(), "model.safetensors");
     const auto conv = weights.scope("unet").scope("conv");
