@@ -18,9 +18,9 @@ get_filename_component(weft_torch_root ${WEFT_TORCH_INCLUDE}/../../../.. REALPAT
 get_filename_component(weft_cu_lib ${WEFT_TORCH_LIB}/../../nvidia/cu13/lib REALPATH)
 
 find_package(Threads REQUIRED)
-add_library(weft_libtorch INTERFACE)
-add_library(weft::libtorch ALIAS weft_libtorch)
-target_include_directories(weft_libtorch SYSTEM INTERFACE ${weft_torch_root} ${WEFT_TORCH_INCLUDE})
-target_link_libraries(weft_libtorch INTERFACE ${WEFT_TORCH_CPU} ${WEFT_C10} Threads::Threads ${CMAKE_DL_LIBS})
-target_link_options(weft_libtorch INTERFACE
+# Imported, so that the installed package can name it and define it anew (weftConfig.cmake).
+add_library(weft::libtorch INTERFACE IMPORTED GLOBAL)
+target_include_directories(weft::libtorch SYSTEM INTERFACE ${weft_torch_root} ${WEFT_TORCH_INCLUDE})
+target_link_libraries(weft::libtorch INTERFACE ${WEFT_TORCH_CPU} ${WEFT_C10} Threads::Threads ${CMAKE_DL_LIBS})
+target_link_options(weft::libtorch INTERFACE
   "LINKER:-rpath-link,${WEFT_TORCH_LIB}" "LINKER:-rpath-link,${weft_cu_lib}" "LINKER:--allow-shlib-undefined")

@@ -11,10 +11,15 @@ if(WEFT_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 
 add_library(weft_flags INTERFACE)
-target_include_directories(weft_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(weft_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> -fPIC -fvisibility=hidden)
+target_include_directories(weft_flags INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>
+  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/weft>)
+target_compile_features(weft_flags INTERFACE $<INSTALL_INTERFACE:cxx_std_20>)
+target_compile_options(weft_flags INTERFACE $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>>
+  $<BUILD_INTERFACE:-fPIC> $<BUILD_INTERFACE:-fvisibility=hidden>)
 if(WEFT_DEVELOPER)
-  target_compile_options(weft_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror)
+  foreach(warning -Wall -Wextra -Wpedantic -Wshadow -Werror)
+    target_compile_options(weft_flags INTERFACE $<BUILD_INTERFACE:${warning}>)
+  endforeach()
 endif()
 if(WEFT_FUZZ)
   set(WEFT_SANITIZE fuzzer-no-link,address,undefined)
@@ -40,6 +45,8 @@ function(weft_library name)
   add_library(weft_${name} STATIC ${ARGN})
   add_library(weft::${name} ALIAS weft_${name})
   weft_common(weft_${name})
+  set_target_properties(weft_${name} PROPERTIES EXPORT_NAME ${name})
+  set_property(GLOBAL APPEND PROPERTY weft_libraries weft_${name})
 endfunction()
 
 # weft_test(NAME LIBS a b SOURCES ...): a Catch2 program `tests_NAME`, run by ctest under that name.
