@@ -122,20 +122,41 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& config, const Weights& weight
 
 torch::Tensor ClipTextModel::pooled_positions(const torch::Tensor& ids) const {
     if (config_.eos_token_id == 2) {
-        return ids.argmax(1);
+        return ids.masked_fill(ids >= config_.vocab_size, 0).argmax(1);
     }
     return ids.eq(config_.eos_token_id).to(torch::kInt64).argmax(1);
 }
 
-TextStates ClipTextModel::operator()(const torch::Tensor& ids) const {
+torch::Tensor ClipTextModel::embed(const torch::Tensor& ids,
+                                   const torch::Tensor& added_tokens) const {
+    if (!added_tokens.defined()) {
+        return token_embedding_(ids);
+    }
+    const torch::Tensor rows = (ids - config_.vocab_size).clamp_min(0);
+    TORCH_CHECK(rows.max().item<int64_t>() < added_tokens.size(0) &&
+                    added_tokens.size(1) == config_.hidden_size,
+                "added tokens ", added_tokens.sizes(), " for id ", ids.max().item<int64_t>(),
+                " above a vocabulary of ", config_.vocab_size);
+    const torch::Tensor known = token_embedding_(ids.clamp_max(config_.vocab_size - 1));
+    const torch::Tensor added = torch::embedding(added_tokens.to(known), rows);
+    return torch::where((ids >= config_.vocab_size).unsqueeze(-1), added, known);
+}
+
+TextStates ClipTextModel::operator()(const torch::Tensor& ids, const ClipTextInputs& inputs) const {
     TORCH_CHECK(ids.dim() == 2 && ids.size(1) <= config_.max_position_embeddings, "ids ",
                 ids.sizes(), " for at most ", config_.max_position_embeddings, " tokens");
-    torch::Tensor x = token_embedding_(ids) + position_embedding_.table().narrow(0, 0, ids.size(1));
+    const auto layers = static_cast<int64_t>(layers_.size());
+    TORCH_CHECK(inputs.skip_layers >= 0 && inputs.skip_layers <= layers, "skip ",
+                inputs.skip_layers, " of ", layers, " layers");
+    torch::Tensor x =
+        embed(ids, inputs.added_tokens) + position_embedding_.table().narrow(0, 0, ids.size(1));
     TextStates states;
-    for (const ClipLayer& layer : layers_) {
+    for (int64_t i = 0; i < layers; ++i) {
         states.penultimate_hidden_state = x;
-        x = layer(x);
+        states.hidden_state = i == layers - inputs.skip_layers ? x : states.hidden_state;
+        x = layers_[static_cast<size_t>(i)](x);
     }
+    states.hidden_state = inputs.skip_layers == 0 ? x : states.hidden_state;
     states.last_hidden_state = final_layer_norm_(x);
     const torch::Tensor rows = torch::arange(ids.size(0), ids.options());
     states.pooled =

@@ -42,7 +42,17 @@ struct TextStates {
     torch::Tensor last_hidden_state;  // [n, t, hidden_size], normalised
     torch::Tensor
         penultimate_hidden_state;  // [n, t, hidden_size], before the last layer, not normalised
+    torch::Tensor hidden_state;    // [n, t, hidden_size], ClipTextInputs::skip_layers before the
+                                   // end, not normalised
     torch::Tensor pooled;          // [n, hidden_size], or [n, projection_dim] with a projection
+};
+
+/// What a call of the text encoder may give beside ids.
+struct ClipTextInputs {
+    /// [k, hidden_size]: embeddings of ids vocab_size .. vocab_size + k - 1 (textual inversion).
+    torch::Tensor added_tokens = {};
+    /// Layers left out of TextStates::hidden_state, from the end, in [0, num_hidden_layers].
+    int64_t skip_layers = 0;
 };
 
 /// One pre-normalised layer: names layer_norm1, self_attn.{q,k,v,out}_proj, layer_norm2,
@@ -72,12 +82,19 @@ class ClipLayer {
 class ClipTextModel {
   public:
     ClipTextModel(const ClipTextConfig& config, const Weights& weights);
-    /// ids [n, t] i64, t <= max_position_embeddings, each in [0, vocab_size)
-    TextStates operator()(const torch::Tensor& ids) const;
+    /// ids [n, t] i64, t <= max_position_embeddings, each in [0, vocab_size), or above it where
+    /// inputs.added_tokens has a row for it
+    TextStates operator()(const torch::Tensor& ids, const ClipTextInputs& inputs = {}) const;
+
+    /// The final layer norm, which last_hidden_state has had: [..., hidden_size], same shape out.
+    torch::Tensor normalised(const torch::Tensor& states) const {
+        return final_layer_norm_(states);
+    }
 
     const ClipTextConfig& config() const { return config_; }
 
   private:
+    torch::Tensor embed(const torch::Tensor& ids, const torch::Tensor& added_tokens) const;
     torch::Tensor pooled_positions(const torch::Tensor& ids) const;
 
     ClipTextConfig config_;
