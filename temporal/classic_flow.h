@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+
+#include "temporal/flow_estimator.h"
+
+namespace weft {
+
+/// Dense inverse search (Kroeger et al., "Fast optical flow using dense inverse search", ECCV 2016)
+/// in OpenCV's medium preset: patches of 8 at steps of 3, at half resolution and coarser, then
+/// variational refinement. About 15 ms for 480x270 on one core. Runs on the CPU.
+std::unique_ptr<FlowEstimator> make_dis_flow(const FlowEstimatorOptions& options);
+
+/// Polynomial expansion (Farneback, "Two-frame motion estimation based on polynomial expansion",
+/// SCIA 2003): smoother and slower than DIS, loses small things. Runs on the CPU.
+std::unique_ptr<FlowEstimator> make_farneback_flow(const FlowEstimatorOptions& options);
+
+}  // namespace weft

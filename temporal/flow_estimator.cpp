@@ -1,0 +1,55 @@
+#include "temporal/flow_estimator.h"
+
+#include <c10/util/StringUtil.h>
+
+#include <array>
+
+#include "io/files/error.h"
+#include "temporal/classic_flow.h"
+
+namespace weft {
+namespace {
+
+constexpr std::array estimators{
+    FlowEstimatorEntry{"dis", "dense inverse search: fast and good", false, make_dis_flow},
+    FlowEstimatorEntry{"farneback", "polynomial expansion: smooth", false, make_farneback_flow},
+};
+
+std::string known_names() {
+    std::string names;
+    for (const FlowEstimatorEntry& entry : estimators) {
+        names += (names.empty() ? "" : ", ") + std::string(entry.name);
+    }
+    return names;
+}
+
+}  // namespace
+
+std::span<const FlowEstimatorEntry> flow_estimators() {
+    return estimators;
+}
+
+std::unique_ptr<FlowEstimator> make_flow_estimator(const std::string& name,
+                                                   const FlowEstimatorOptions& options) {
+    for (const FlowEstimatorEntry& entry : estimators) {
+        if (name != entry.name) {
+            continue;
+        }
+        if (entry.needs_weights && options.weights.empty()) {
+            throw UsageError(name, "is a network and needs its trained weights",
+                             "give a .safetensors file, or use dis");
+        }
+        return entry.make(options);
+    }
+    throw UsageError(name, "no such flow estimator", c10::str("known: ", known_names()));
+}
+
+FlowEvidence estimate_both_ways(const FlowEstimator& estimator, const torch::Tensor& target,
+                                const torch::Tensor& source) {
+    return {.target = target,
+            .source = source,
+            .backward = estimator(target, source),
+            .forward = estimator(source, target)};
+}
+
+}  // namespace weft
