@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "temporal/noise_chain.h"
+
 namespace weft {
 namespace {
 
@@ -48,10 +50,22 @@ torch::Tensor mixed_noise(const NoiseField& field, const NoiseKey& key, torch::I
     return shared * (field.share / length) + normal_noise(key, shape) * (1.0 / length);
 }
 
+torch::Tensor warped_noise(const NoiseField& field, const NoiseKey& key, torch::IntArrayRef shape) {
+    return field.chain->at(key, shape, warp_by_particles);
+}
+
+torch::Tensor transported_noise(const NoiseField& field, const NoiseKey& key,
+                                torch::IntArrayRef shape) {
+    return field.chain->at(key, shape, warp_by_transport);
+}
+
 constexpr std::array kinds{
-    NoiseKind{"fixed", "one noise for all frames: steadiest", fixed_noise},
-    NoiseKind{"independent", "fresh noise for every frame: flickers", independent_noise},
-    NoiseKind{"mixed", "part shared, part own (--noise-share)", mixed_noise},
+    NoiseKind{"fixed", "one noise for all frames: steadiest", false, fixed_noise},
+    NoiseKind{"independent", "fresh noise for every frame: flickers", false, independent_noise},
+    NoiseKind{"mixed", "part shared, part own (--noise-share)", false, mixed_noise},
+    NoiseKind{"warped", "moves with the scene, exactly", true, warped_noise},
+    NoiseKind{"transported", "moves with the scene, by whole cells: faster", true,
+              transported_noise},
 };
 
 }  // namespace
@@ -112,6 +126,7 @@ torch::Tensor NoiseField::draw(NoisePurpose purpose, uint32_t step, std::span<co
                                torch::IntArrayRef shape) const {
     TORCH_CHECK(kind != nullptr, "a noise field needs a kind");
     TORCH_CHECK(!frames.empty(), "noise of no frames");
+    TORCH_CHECK(!kind->moves || chain != nullptr, kind->name, " noise needs the clip's motion");
     std::vector<torch::Tensor> drawn;
     for (const int64_t frame : frames) {
         TORCH_CHECK(frame >= 0, "frame number ", frame, " is negative");

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,7 +12,12 @@
 namespace weft {
 
 /// What a noise draw is for; draws of different purposes are independent of each other.
-enum class NoisePurpose : uint32_t { start = 0, step = 1 };
+enum class NoisePurpose : uint32_t {
+    start = 0,
+    step = 1,
+    start_pieces = 2,  // cuts the pixels of `start` noise apart where it moves with the scene
+    step_pieces = 3
+};
 
 /// Names one stream of random numbers. Equal keys give equal numbers, on any machine of the same
 /// build, in any order, batch or thread: there is no generator with a state anywhere.
@@ -34,12 +40,14 @@ std::array<uint32_t, 4> philox_4x32(std::array<uint32_t, 4> counter, std::array<
 torch::Tensor normal_noise(const NoiseKey& key, torch::IntArrayRef shape);
 
 struct NoiseField;
+class NoiseChain;
 
 /// One way of relating the noise of a clip's frames; an entry of noise_kinds(). Every kind gives
 /// each single frame exact N(0,1) noise; they differ in how frames correlate.
 struct NoiseKind {
     const char* name;
     const char* help;  // one line
+    bool moves;        // follows the scene's motion, which NoiseField::chain must know
     /// Noise of the key's frame.
     torch::Tensor (*frame_noise)(const NoiseField& field, const NoiseKey& key,
                                  torch::IntArrayRef shape);
@@ -51,13 +59,15 @@ std::span<const NoiseKind> noise_kinds();
 /// The kind of that name, or null.
 const NoiseKind* find_noise_kind(const std::string& name);
 
-/// The noise of a whole clip: which kind, from which seed. A value. Thread-safe: yes (immutable).
+/// The noise of a whole clip: which kind, from which seed. A value. Thread-safe: yes.
 struct NoiseField {
     const NoiseKind* kind = nullptr;  // never null in use
     uint64_t seed = 0;
     /// `mixed` only: a >= 0; frames correlate by a^2 / (1 + a^2). 1 to 2 is usual (PYoCo, Ge et al.
     /// 2023).
     double share = 1.0;
+    /// The clip's motion, for kinds that move; others leave it null. See noise_chain.h.
+    std::shared_ptr<const NoiseChain> chain = nullptr;
 
     /// Noise of some frames of the clip (their numbers, not their places in a batch).
     /// @param shape [c, h, w] of one frame
