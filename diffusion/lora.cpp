@@ -1,0 +1,172 @@
+#include "diffusion/lora.h"
+
+#include <c10/util/StringUtil.h>
+
+#include <cmath>
+
+#include "io/files/error.h"
+
+namespace weft {
+
+namespace {
+
+constexpr const char* other_model = "the adapter was made for another kind of model, or is damaged";
+
+torch::Tensor part(const AdapterLayer& layer, const std::string& role) {
+    const auto found = layer.tensors.find(role);
+    if (found == layer.tensors.end())
+        throw Error(layer.where, c10::str("has no tensor '", role, "'"),
+                    "the file is incomplete; fetch it again");
+    return found->second.to(torch::kFloat32);
+}
+
+// [r, in, 1, 1] times [out, r, 1, 1] as matrices: [out, in(*kh*kw)]
+torch::Tensor product(const torch::Tensor& left, const torch::Tensor& right) {
+    return left.flatten(1).matmul(right.flatten(1));
+}
+
+// Tucker: core [r, s, kh, kw] with `out` [r, o] before and `in` [s, i] behind -> [o, i, kh, kw]
+torch::Tensor tucker(const torch::Tensor& core, const torch::Tensor& out, const torch::Tensor& in) {
+    return torch::einsum("rskl,ro,si->oikl", {core, out, in});
+}
+
+torch::Tensor lora_delta(const AdapterLayer& layer) {
+    const torch::Tensor down = part(layer, "down"), up = part(layer, "up");
+    if (!layer.has("mid"))
+        return product(up, down);
+    return tucker(part(layer, "mid"), up.flatten(1).t(), down.flatten(1));
+}
+
+torch::Tensor loha_factor(const AdapterLayer& layer, const std::string& index) {
+    const torch::Tensor a = part(layer, "hada_w" + index + "_a");
+    const torch::Tensor b = part(layer, "hada_w" + index + "_b");
+    const std::string core = "hada_t" + index;
+    return layer.has(core) ? tucker(part(layer, core), a, b) : product(a, b);
+}
+
+torch::Tensor lokr_factor(const AdapterLayer& layer, const std::string& index) {
+    const std::string whole = "lokr_w" + index, core = "lokr_t" + index;
+    if (layer.has(whole))
+        return part(layer, whole);
+    const torch::Tensor a = part(layer, whole + "_a"), b = part(layer, whole + "_b");
+    return layer.has(core) ? tucker(part(layer, core), a, b) : product(a, b);
+}
+
+torch::Tensor lokr_delta(const AdapterLayer& layer, int64_t numel) {
+    torch::Tensor left = lokr_factor(layer, "1");
+    const torch::Tensor right = lokr_factor(layer, "2");
+    if (left.numel() * right.numel() != numel)
+        throw Error(
+            layer.where,
+            c10::str("makes ", left.numel() * right.numel(), " numbers for a layer of ", numel),
+            other_model);
+    if (right.dim() == 4 && left.dim() == 2)
+        left = left.unsqueeze(-1).unsqueeze(-1);
+    return torch::kron(left, right);
+}
+
+torch::Tensor unscaled_delta(const AdapterLayer& layer, int64_t numel) {
+    switch (layer.kind) {
+        case AdapterKind::lora:
+            return lora_delta(layer);
+        case AdapterKind::loha:
+            return loha_factor(layer, "1") * loha_factor(layer, "2");
+        case AdapterKind::lokr:
+            return lokr_delta(layer, numel);
+        case AdapterKind::full:
+            return layer.has("diff") ? part(layer, "diff") : torch::zeros({numel});
+    }
+    TORCH_CHECK(false, "adapter kind out of range: ", static_cast<int>(layer.kind));
+}
+
+// Norms of a weight over all dimensions but `kept`, shaped to divide it.
+torch::Tensor norms(const torch::Tensor& weight, int64_t kept) {
+    std::vector<int64_t> shape(static_cast<size_t>(weight.dim()), 1);
+    shape[static_cast<size_t>(kept)] = weight.size(kept);
+    return weight.transpose(0, kept).flatten(1).norm(2, 1).view(shape);
+}
+
+// DoRA, eq. 5.
+torch::Tensor redirected(const torch::Tensor& direction, const torch::Tensor& magnitude,
+                         const std::string& where) {
+    const bool by_input = magnitude.dim() > 1 && magnitude.size(0) == 1 &&
+                          magnitude.size(1) == direction.size(1) && magnitude.size(1) > 1;
+    const int64_t kept = by_input ? 1 : 0;
+    if (magnitude.numel() != direction.size(kept))
+        throw Error(where,
+                    c10::str("its magnitudes ", magnitude.sizes(), " do not fit a layer of ",
+                             direction.sizes()),
+                    other_model);
+    const torch::Tensor length = norms(direction, kept);
+    return direction * (magnitude.to(torch::kFloat32).view(length.sizes()) / length);
+}
+
+}  // namespace
+
+const char* name_of(AdapterKind kind) {
+    switch (kind) {
+        case AdapterKind::lora:
+            return "LoRA";
+        case AdapterKind::loha:
+            return "LoHa";
+        case AdapterKind::lokr:
+            return "LoKr";
+        case AdapterKind::full:
+            return "full difference";
+    }
+    TORCH_CHECK(false, "adapter kind out of range: ", static_cast<int>(kind));
+}
+
+int64_t AdapterLayer::rank() const {
+    for (const char* role : {"down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b"})
+        if (const auto found = tensors.find(role);
+            found != tensors.end() && found->second.dim() > 0)
+            return found->second.size(0);
+    return 0;
+}
+
+double AdapterLayer::scale() const {
+    const auto r = static_cast<double>(rank());
+    if (r == 0 || alpha == 0)
+        return 1;
+    return alpha / (rank_stabilised ? std::sqrt(r) : r);
+}
+
+torch::Tensor weight_delta(const AdapterLayer& layer, torch::IntArrayRef shape) {
+    const int64_t numel = c10::multiply_integers(shape);
+    torch::Tensor delta;
+    try {
+        delta = unscaled_delta(layer, numel);
+    } catch (const c10::Error&) {
+        throw Error(layer.where, "its tensors do not fit each other", other_model);
+    }
+    if (delta.numel() != numel)
+        throw Error(layer.where, c10::str("makes ", delta.sizes(), " for a layer of ", shape),
+                    other_model);
+    return delta.reshape(shape) * layer.scale();
+}
+
+torch::Tensor adapted_weight(const torch::Tensor& weight, const AdapterLayer& layer,
+                             double strength) {
+    const torch::Tensor before = weight.to(torch::kFloat32);
+    const torch::Tensor delta = weight_delta(layer, weight.sizes());
+    const auto magnitude = layer.tensors.find("magnitude");
+    if (magnitude == layer.tensors.end())
+        return before + strength * delta;
+    const torch::Tensor after = redirected(before + delta, magnitude->second, layer.where);
+    return strength == 1 ? after : before + strength * (after - before);
+}
+
+torch::Tensor adapted_bias(const torch::Tensor& bias, const AdapterLayer& layer, double strength) {
+    if (!layer.has("bias"))
+        return bias.to(torch::kFloat32);
+    const torch::Tensor change = part(layer, "bias").flatten();
+    if (change.sizes() != bias.sizes())
+        throw Error(layer.where,
+                    c10::str("changes a bias of ", bias.sizes(), " by ", change.sizes()),
+                    other_model);
+    const double scale = layer.kind == AdapterKind::full ? 1 : layer.scale();
+    return bias.to(torch::kFloat32) + strength * scale * change;
+}
+
+}  // namespace weft
