@@ -76,7 +76,7 @@ void StageRun::finish_step(double loss) {
             << '\n';
     }
     const Clock::time_point now = Clock::now();
-    if (seconds(now - last_tell_) > 2.0) {
+    if (seconds(now - last_tell_) >= hooks_.report_seconds) {
         last_tell_ = now;
         tell();
     }

@@ -23,9 +23,10 @@ struct TrainReport {
     double seconds_left = 0;  // by the recipe's steps or minutes, whichever ends first
 };
 
-/// How a run reaches its caller. `report` is called about every two seconds.
+/// How a run reaches its caller.
 struct TrainHooks {
     std::function<void(const TrainReport&)> report;
+    double report_seconds = 2;                // between reports; 0: after every step
     const std::atomic<bool>* stop = nullptr;  // set: write a checkpoint and throw Interrupted
 };
 
