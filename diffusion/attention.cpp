@@ -74,17 +74,17 @@ Attention::Attention(const Weights& weights, const AttentionShape& shape)
     }
 }
 
-torch::Tensor Attention::operator()(const torch::Tensor& x, const torch::Tensor& context) const {
-    return to_out_(attend(to_q_(x), to_k_(context), to_v_(context), {.heads = heads_}));
+torch::Tensor Attention::operator()(const torch::Tensor& x, const torch::Tensor& context,
+                                    const torch::Tensor& added) const {
+    return to_out_(attend(to_q_(x), to_k_(context), to_v_(context), {.heads = heads_}), added);
 }
 
 FeedForward::FeedForward(const Weights& weights, int64_t width)
-    : proj_(weights.scope("net", 0).scope("proj"), width, 8 * width),
+    : proj_(weights.scope("net", 0).scope("proj"), width, 4 * width),
       out_(weights.scope("net", 2), 4 * width, width) {}
 
-torch::Tensor FeedForward::operator()(const torch::Tensor& x) const {
-    const std::vector<torch::Tensor> halves = proj_(x).chunk(2, -1);
-    return out_(halves[0] * torch::gelu(halves[1]));
+torch::Tensor FeedForward::operator()(const torch::Tensor& x, const torch::Tensor& added) const {
+    return out_(proj_(x), added);
 }
 
 BasicTransformerBlock::BasicTransformerBlock(const Weights& weights, const TransformerShape& shape)
@@ -106,9 +106,9 @@ torch::Tensor BasicTransformerBlock::operator()(const torch::Tensor& x,
     } else if (context.coupling != nullptr) {
         seen = context.coupling->context(attn1_.site(), own);
     }
-    torch::Tensor y = x + attn1_(own, seen);
-    y = y + attn2_(norm2_(y), context.encoder_hidden_states);
-    return y + ff_(norm3_(y));
+    torch::Tensor y = attn1_(own, seen, x);
+    y = attn2_(norm2_(y), context.encoder_hidden_states, y);
+    return ff_(norm3_(y), y);
 }
 
 Transformer2DModel::Transformer2DModel(const Weights& weights, const TransformerShape& shape)
@@ -125,7 +125,7 @@ torch::Tensor Transformer2DModel::operator()(const torch::Tensor& x,
     for (const BasicTransformerBlock& block : blocks_) {
         tokens = block(tokens, context);
     }
-    return x + to_map(proj_out_(tokens), x.size(2), x.size(3));
+    return to_map(proj_out_(tokens, to_tokens(x)), x.size(2), x.size(3));
 }
 
 }  // namespace weft

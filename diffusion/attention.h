@@ -52,8 +52,10 @@ struct AttentionShape {
 class Attention {
   public:
     Attention(const Weights& weights, const AttentionShape& shape);
-    /// x [n, t, width], context [n, t', context] -> [n, t, width]
-    torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& context) const;
+    /// x [n, t, width], context [n, t', context] -> [n, t, width], plus `added` of that shape where
+    /// it is given.
+    torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& context,
+                             const torch::Tensor& added = {}) const;
 
     /// Full name of the layer, the `site` of a Coupling.
     const std::string& site() const { return site_; }
@@ -81,10 +83,11 @@ torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch
 class FeedForward {
   public:
     FeedForward(const Weights& weights, int64_t width);
-    torch::Tensor operator()(const torch::Tensor& x) const;
+    /// [..., width] -> same, plus `added` where it is given.
+    torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& added = {}) const;
 
   private:
-    Linear proj_;
+    Geglu proj_;
     Linear out_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "diffusion/packed.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -19,6 +20,14 @@ torch::Tensor channels_last(torch::Tensor weight, bool creating) {
     }
     weight.set_data(reordered);
     return weight;
+}
+
+bool runs_packed(const torch::Tensor& weight, const torch::Tensor& x) {
+    return weight.is_mkldnn() && !needs_gradient(x);
+}
+
+torch::Tensor plain(const torch::Tensor& weight) {
+    return weight.is_mkldnn() ? unpacked(weight) : weight;
 }
 
 }  // namespace
@@ -59,33 +68,94 @@ torch::Tensor activate(const torch::Tensor& x, Activation activation) {
     TORCH_CHECK(false, "activation out of range: ", static_cast<int>(activation));
 }
 
-Linear::Linear(const Weights& weights, int64_t in, int64_t out, const LinearOptions& options)
-    : pointwise_(options.pointwise) {
+torch::Tensor activate(torch::Tensor&& x, Activation activation) {
+    if (activation == Activation::silu && !needs_gradient(x)) {
+        return torch::silu_(x);
+    }
+    return activate(static_cast<const torch::Tensor&>(x), activation);
+}
+
+Linear::Linear(const Weights& weights, int64_t in, int64_t out, const LinearOptions& options) {
     const std::vector<int64_t> shape =
-        pointwise_ ? std::vector<int64_t>{out, in, 1, 1} : std::vector<int64_t>{out, in};
+        options.pointwise ? std::vector<int64_t>{out, in, 1, 1} : std::vector<int64_t>{out, in};
     weight_ = weights.at("weight", shape, options.init);
     if (options.bias) {
         bias_ = weights.at("bias", {out}, zero_init);
     }
+    if (!weights.creating() && can_pack(weight_)) {
+        weight_ = pack_linear(weight_.flatten(1));
+    }
 }
 
-torch::Tensor Linear::operator()(const torch::Tensor& x) const {
-    return torch::linear(x, pointwise_ ? weight_.flatten(1) : weight_, bias_);
+torch::Tensor Linear::operator()(const torch::Tensor& x, const torch::Tensor& added) const {
+    if (runs_packed(weight_, x)) {
+        return packed_linear(x, weight_, bias_, added.defined() ? Epilogue::add : Epilogue::none,
+                             added);
+    }
+    const torch::Tensor weight = plain(weight_);
+    const torch::Tensor y = torch::linear(x, weight.dim() == 4 ? weight.flatten(1) : weight, bias_);
+    return added.defined() ? added + y : y;
+}
+
+Geglu::Geglu(const Weights& weights, int64_t in, int64_t out)
+    : weight_(weights.at("weight", {2 * out, in})),
+      bias_(weights.at("bias", {2 * out}, zero_init)) {
+    if (!weights.creating() && can_pack(weight_)) {
+        value_ = pack_linear(weight_.narrow(0, 0, out));
+        gate_ = pack_linear(weight_.narrow(0, out, out));
+        weight_.reset();
+    }
+}
+
+torch::Tensor Geglu::operator()(const torch::Tensor& x) const {
+    if (value_.defined() && !needs_gradient(x)) {
+        const std::vector<torch::Tensor> biases = bias_.chunk(2);
+        const torch::Tensor gate = packed_linear(x, gate_, biases[1], Epilogue::gelu);
+        return packed_linear(x, value_, biases[0], Epilogue::times, gate);
+    }
+    const torch::Tensor weight =
+        value_.defined() ? torch::cat({unpacked(value_), unpacked(gate_)}) : weight_;
+    const std::vector<torch::Tensor> halves = torch::linear(x, weight, bias_).chunk(2, -1);
+    return halves[0] * torch::gelu(halves[1]);
 }
 
 Conv2d::Conv2d(const Weights& weights, int64_t in, int64_t out, const Conv2dOptions& options)
     : stride_(options.stride),
-      padding_(options.padding < 0 ? (options.kernel - 1) / 2 : options.padding) {
-    weight_ =
-        channels_last(weights.at("weight", {out, in, options.kernel, options.kernel}, options.init),
-                      weights.creating());
+      padding_(options.padding < 0 ? (options.kernel - 1) / 2 : options.padding),
+      out_channels_(out) {
+    weight_ = weights.at("weight", {out, in, options.kernel, options.kernel}, options.init);
+    const bool packs = !weights.creating() && can_pack(weight_);
+    weight_ = packs ? pack_conv2d(weight_, {stride_, {padding_, padding_}})
+                    : channels_last(weight_, weights.creating());
     if (options.bias) {
         bias_ = weights.at("bias", {out}, zero_init);
     }
 }
 
-torch::Tensor Conv2d::operator()(const torch::Tensor& x) const {
-    return torch::conv2d(x, weight_, bias_, stride_, padding_);
+torch::Tensor Conv2d::run(const torch::Tensor& x, const torch::Tensor& bias,
+                          const torch::Tensor& added) const {
+    if (runs_packed(weight_, x)) {
+        return packed_conv2d(x, weight_, bias, {stride_, {padding_, padding_}}, added);
+    }
+    const torch::Tensor y = torch::conv2d(x, plain(weight_), bias, stride_, padding_);
+    return added.defined() ? added + y : y;
+}
+
+torch::Tensor Conv2d::operator()(const torch::Tensor& x, const torch::Tensor& added) const {
+    return run(x, bias_, added);
+}
+
+torch::Tensor Conv2d::shifted(const torch::Tensor& x, const torch::Tensor& shift) const {
+    return run(x, bias_.defined() ? bias_ + shift : shift, {});
+}
+
+void Conv2d::add_rows(torch::Tensor& out, const torch::Tensor& x) const {
+    if (weight_.is_mkldnn()) {
+        add_packed_conv2d(out, x, weight_, bias_, {stride_, {0, padding_}});
+        return;
+    }
+    const std::array<int64_t, 2> padding{0, padding_};
+    out.add_(torch::conv2d(x, weight_, bias_, stride_, padding));
 }
 
 GroupNorm::GroupNorm(const Weights& weights, int64_t groups, int64_t channels, double eps)
@@ -99,6 +169,16 @@ GroupNorm::GroupNorm(const Weights& weights, int64_t groups, int64_t channels, d
 
 torch::Tensor GroupNorm::operator()(const torch::Tensor& x) const {
     return torch::group_norm(x, groups_, weight_, bias_, eps_);
+}
+
+torch::Tensor GroupNorm::operator()(const torch::Tensor& x, Activation activation) const {
+    const bool fuses = activation == Activation::silu && !needs_gradient(x) &&
+                       !at::GradMode::is_enabled() && can_apply_affine(x);
+    return fuses ? apply_affine(x, affine(x), AffineEnd::silu) : activate((*this)(x), activation);
+}
+
+ChannelAffine GroupNorm::affine(const torch::Tensor& x) const {
+    return group_norm_affine(x, {groups_, eps_, weight_, bias_});
 }
 
 LayerNorm::LayerNorm(const Weights& weights, int64_t width, double eps)

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "diffusion/channel_affine.h"
 #include "io/files/weights.h"
 
 namespace weft {
@@ -15,13 +16,15 @@ enum class Activation { silu, gelu, quick_gelu, relu, mish };
 /// name is an Error that quotes `where`.
 Activation activation_named(const std::string& name, const std::string& where);
 torch::Tensor activate(const torch::Tensor& x, Activation activation);
+/// The same, in place where gradients allow it.
+torch::Tensor activate(torch::Tensor&& x, Activation activation);
 
 // Note [Layers]
 // A layer is made from the Weights scope that holds its "weight" and "bias": in load mode a layer
 // that exists is loaded, in create mode it is initialised and registered for training. Layers hold
 // tensors only, are immutable and thread-safe, and work in any floating dtype, under autograd and
 // autocast. Four-dimensional weights are kept channels-last, so that convolutions run and answer
-// channels-last.
+// channels-last. Loaded weights are packed where the CPU gains by it (Note [Packed weights]).
 
 struct LinearOptions {
     bool bias = true;
@@ -34,13 +37,26 @@ struct LinearOptions {
 class Linear {
   public:
     Linear(const Weights& weights, int64_t in, int64_t out, const LinearOptions& options = {});
-    /// [..., in] -> [..., out]
-    torch::Tensor operator()(const torch::Tensor& x) const;
+    /// [..., in] -> [..., out], plus `added` [..., out] where it is given.
+    torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& added = {}) const;
 
   private:
     torch::Tensor weight_;
     torch::Tensor bias_;
-    bool pointwise_;
+};
+
+/// value(x) * gelu(gate(x)), the gated GELU (Shazeer 2020, "GLU variants"). One weight "weight"
+/// [2 out, in] and "bias" hold the value's rows, then the gate's.
+class Geglu {
+  public:
+    Geglu(const Weights& weights, int64_t in, int64_t out);
+    /// [..., in] -> [..., out]
+    torch::Tensor operator()(const torch::Tensor& x) const;
+
+  private:
+    torch::Tensor weight_;        // plain; undefined where the halves are packed
+    torch::Tensor value_, gate_;  // packed
+    torch::Tensor bias_;
 };
 
 struct Conv2dOptions {
@@ -55,14 +71,25 @@ struct Conv2dOptions {
 class Conv2d {
   public:
     Conv2d(const Weights& weights, int64_t in, int64_t out, const Conv2dOptions& options = {});
-    /// [n, in, h, w] -> [n, out, h', w']
-    torch::Tensor operator()(const torch::Tensor& x) const;
+    /// [n, in, h, w] -> [n, out, h', w'], plus `added` of that shape where it is given.
+    torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& added = {}) const;
+    /// The same with `shift` [out] on top of the bias.
+    torch::Tensor shifted(const torch::Tensor& x, const torch::Tensor& shift) const;
+    /// out += conv(x) where x already has its rows of padding; `out` [n, out, h', w'] is
+    /// channels-last and may be a view of whole rows of one frame. No gradients.
+    void add_rows(torch::Tensor& out, const torch::Tensor& x) const;
+
+    int64_t out_channels() const { return out_channels_; }
 
   private:
+    torch::Tensor run(const torch::Tensor& x, const torch::Tensor& bias,
+                      const torch::Tensor& added) const;
+
     torch::Tensor weight_;
     torch::Tensor bias_;
     int64_t stride_;
     int64_t padding_;
+    int64_t out_channels_;
 };
 
 class GroupNorm {
@@ -70,6 +97,10 @@ class GroupNorm {
     GroupNorm(const Weights& weights, int64_t groups, int64_t channels, double eps);
     /// [n, channels, ...], same shape out.
     torch::Tensor operator()(const torch::Tensor& x) const;
+    /// The activation of the norm, in one pass where gradients are off.
+    torch::Tensor operator()(const torch::Tensor& x, Activation activation) const;
+    /// What the norm comes to for x [n, channels, h, w]: norm(x) = scale * x + shift.
+    ChannelAffine affine(const torch::Tensor& x) const;
 
   private:
     torch::Tensor weight_;

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "diffusion/layers.h"
+#include "diffusion/phase_conv.h"
+#include "diffusion/stripes.h"
 
 namespace weft {
 
@@ -30,8 +32,13 @@ class ResnetBlock2D {
     ResnetBlock2D(const Weights& weights, const ResnetShape& shape);
     /// x [n, in, h, w], time [n, time] (undefined where shape.time is 0) -> [n, out, h, w]
     torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& time = {}) const;
+    /// The same for one frame, stripe by stripe (Note [Stripes]): beside x only one map is held.
+    /// x [1, in, h, w] is used up. For blocks without a time embedding; no gradients.
+    torch::Tensor in_stripes(torch::Tensor x, const Stripes& stripes) const;
 
   private:
+    torch::Tensor first_half(const torch::Tensor& x, const torch::Tensor& embedded) const;
+
     Activation activation_;
     bool scale_shift_;
     GroupNorm norm1_;
@@ -51,13 +58,16 @@ class Downsample2D {
     };
     Downsample2D(const Weights& weights, int64_t channels, Padding padding);
     torch::Tensor operator()(const torch::Tensor& x) const;
+    /// The same for one frame, stripe by stripe; for Padding::right_and_bottom, no gradients.
+    torch::Tensor in_stripes(const torch::Tensor& x, const Stripes& stripes) const;
 
   private:
     Padding padding_;
     Conv2d conv_;
 };
 
-/// Nearest-neighbour enlargement and a convolution named "conv".
+/// Nearest-neighbour enlargement and a convolution named "conv". Where weights are packed, doubling
+/// is computed on the small map: see Note [Phases].
 class Upsample2D {
   public:
     using Size = std::pair<int64_t, int64_t>;  // height, width
@@ -65,9 +75,15 @@ class Upsample2D {
     Upsample2D(const Weights& weights, int64_t channels);
     /// Without a size the picture doubles.
     torch::Tensor operator()(const torch::Tensor& x, std::optional<Size> size = {}) const;
+    /// Doubles one frame stripe by stripe; no gradients.
+    torch::Tensor in_stripes(const torch::Tensor& x, const Stripes& stripes) const;
 
   private:
-    Conv2d conv_;
+    /// Doubles rows of x that stand between one row of their surroundings on each side.
+    torch::Tensor doubled_rows(const torch::Tensor& x) const;
+
+    std::optional<Conv2d> conv_;            // where weights are not packed
+    std::optional<PhaseConv2d> by_phases_;  // where they are
 };
 
 }  // namespace weft

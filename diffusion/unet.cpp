@@ -174,9 +174,12 @@ torch::Tensor Unet::embed_text_time(const UnetInputs& inputs) const {
 
 torch::Tensor Unet::embed_time(const torch::Tensor& timestep, int64_t batch,
                                const UnetInputs& inputs) const {
+    // One time for all frames stays one row, which the residual blocks add to their bias.
     const torch::Tensor times = timestep.dim() == 0 ? timestep.unsqueeze(0) : timestep;
-    torch::Tensor time = time_embedding_(
-        positions(times.expand({batch}), config_.block_out_channels[0]), inputs.timestep_cond);
+    TORCH_CHECK(times.dim() == 1 && (times.size(0) == 1 || times.size(0) == batch), "timestep ",
+                timestep.sizes(), " for ", batch, " frames");
+    torch::Tensor time =
+        time_embedding_(positions(times, config_.block_out_channels[0]), inputs.timestep_cond);
     const bool labelled = class_table_ || !config_.class_embed_type.empty();
     if (labelled) {
         TORCH_CHECK(inputs.class_labels.defined(), "this model needs class_labels");
@@ -223,7 +226,7 @@ torch::Tensor Unet::operator()(const torch::Tensor& sample, const torch::Tensor&
     for (const UnetUpBlock& block : up_blocks_) {
         x = block(x, state, skips);
     }
-    return conv_out_(activate(conv_norm_out_(x), activation_named(config_.act_fn, "act_fn")));
+    return conv_out_(conv_norm_out_(x, activation_named(config_.act_fn, "act_fn")));
 }
 
 }  // namespace weft
