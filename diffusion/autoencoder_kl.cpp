@@ -1,6 +1,7 @@
 #include "diffusion/autoencoder_kl.h"
 
 #include <array>
+#include <functional>
 #include <utility>
 
 #include "io/files/error.h"
@@ -55,6 +56,20 @@ void check_widths(const AutoencoderKLConfig& config, const std::string& where) {
                                  config.norm_num_groups, " norm groups"));
         }
     }
+}
+
+using Pass = std::function<torch::Tensor(const torch::Tensor&)>;
+
+// Frame by frame in stripes, or all frames at once where gradients are wanted.
+torch::Tensor each_frame(const torch::Tensor& frames, const Pass& in_stripes, const Pass& at_once) {
+    if (at::GradMode::is_enabled()) {
+        return at_once(frames);
+    }
+    std::vector<torch::Tensor> done;
+    for (const torch::Tensor& frame : frames.split(1)) {
+        done.push_back(in_stripes(frame));
+    }
+    return done.size() == 1 ? done.front() : torch::cat(done);
 }
 
 // The attention's tensors under today's names, whatever the file calls them.
@@ -162,7 +177,18 @@ torch::Tensor KLEncoder::operator()(const torch::Tensor& image) const {
         }
         x = level.downsampler ? (*level.downsampler)(x) : x;
     }
-    return conv_out_(activate(conv_norm_out_(mid_block_(x)), activation_));
+    return conv_out_(conv_norm_out_(mid_block_(x), activation_));
+}
+
+torch::Tensor KLEncoder::in_stripes(const torch::Tensor& image, const Stripes& stripes) const {
+    torch::Tensor x = conv_in_(image);
+    for (const Level& level : levels_) {
+        for (const ResnetBlock2D& resnet : level.resnets) {
+            x = resnet.in_stripes(std::move(x), stripes);
+        }
+        x = level.downsampler ? level.downsampler->in_stripes(x, stripes) : x;
+    }
+    return conv_out_(conv_norm_out_(mid_block_(x), activation_));
 }
 
 KLDecoder::KLDecoder(const Weights& weights, const AutoencoderKLConfig& config)
@@ -205,7 +231,20 @@ torch::Tensor KLDecoder::operator()(const torch::Tensor& latent) const {
         }
         x = level.upsampler ? (*level.upsampler)(x) : x;
     }
-    return conv_out_(activate(conv_norm_out_(x), activation_));
+    return conv_out_(conv_norm_out_(x, activation_));
+}
+
+torch::Tensor KLDecoder::in_stripes(const torch::Tensor& latent, const Stripes& stripes) const {
+    torch::Tensor x = mid_block_(conv_in_(latent));
+    for (const Level& level : levels_) {
+        for (const ResnetBlock2D& resnet : level.resnets) {
+            x = resnet.in_stripes(std::move(x), stripes);
+        }
+        x = level.upsampler ? level.upsampler->in_stripes(x, stripes) : x;
+    }
+    torch::Tensor image = zero_map(x, conv_out_.out_channels(), x.size(2), x.size(3));
+    add_normed_conv(image, x, {conv_norm_out_, activation_, conv_out_}, stripes);
+    return image;
 }
 
 AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const Weights& weights)
@@ -227,13 +266,18 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const Weights& w
 }
 
 Moments AutoencoderKL::encode_whole(const torch::Tensor& image) const {
-    const torch::Tensor raw = encoder_(image);
+    const torch::Tensor raw = each_frame(
+        image, [this](const torch::Tensor& frame) { return encoder_.in_stripes(frame, {}); },
+        [this](const torch::Tensor& all) { return encoder_(all); });
     const std::vector<torch::Tensor> parts = (quant_conv_ ? (*quant_conv_)(raw) : raw).chunk(2, 1);
     return {parts[0], parts[1].clamp(-30.0, 20.0)};
 }
 
 torch::Tensor AutoencoderKL::decode_whole(const torch::Tensor& latent) const {
-    return decoder_(post_quant_conv_ ? (*post_quant_conv_)(latent) : latent);
+    return each_frame(
+        post_quant_conv_ ? (*post_quant_conv_)(latent) : latent,
+        [this](const torch::Tensor& frame) { return decoder_.in_stripes(frame, {}); },
+        [this](const torch::Tensor& all) { return decoder_(all); });
 }
 
 }  // namespace weft

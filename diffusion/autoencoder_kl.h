@@ -50,6 +50,8 @@ class KLEncoder {
   public:
     KLEncoder(const Weights& weights, const AutoencoderKLConfig& config);
     torch::Tensor operator()(const torch::Tensor& image) const;
+    /// The same for one frame, stripe by stripe (Note [Stripes]); no gradients.
+    torch::Tensor in_stripes(const torch::Tensor& image, const Stripes& stripes) const;
 
   private:
     struct Level {
@@ -73,6 +75,8 @@ class KLDecoder {
   public:
     KLDecoder(const Weights& weights, const AutoencoderKLConfig& config);
     torch::Tensor operator()(const torch::Tensor& latent) const;
+    /// The same for one frame, stripe by stripe; no gradients.
+    torch::Tensor in_stripes(const torch::Tensor& latent, const Stripes& stripes) const;
 
   private:
     struct Level {
@@ -92,7 +96,9 @@ class KLDecoder {
 };
 
 /// The KL-regularised autoencoder of Stable Diffusion (Rombach 2022), with diffusers' tensor names;
-/// the attention's older names (query, key, value, proj_attn) are read as well.
+/// the attention's older names (query, key, value, proj_attn) are read as well. Where gradients are
+/// off frames are taken one at a time and in stripes: memory grows with one frame's largest maps
+/// (3.4 KB a pixel at Stable Diffusion's widths in f32, half of it in bf16), not with their number.
 class AutoencoderKL : public Autoencoder {
   public:
     AutoencoderKL(const AutoencoderKLConfig& config, const Weights& weights);
