@@ -12,6 +12,7 @@
 #include <fstream>
 #include <optional>
 
+#include "diffusion/allocator.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -227,6 +228,7 @@ void set_threads(int64_t threads) {
 }
 
 void tune_allocator() {
+    install_allocator();
 #ifdef __GLIBC__
     constexpr int top_pad_bytes = 256 << 20;
     // NOLINTBEGIN(concurrency-mt-unsafe): called first in main
@@ -239,6 +241,7 @@ void tune_allocator() {
 }
 
 void release_memory() {
+    release_kept_blocks();
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

@@ -41,8 +41,9 @@ std::vector<std::string> describe_gpus();
 void set_threads(int64_t threads);
 
 /// Keeps large blocks inside the process instead of returning them to the kernel after every layer
-/// (glibc; about a quarter of the time of a denoiser step). Call first in main. Memory stays
-/// bounded by the peak of live tensors; release_memory() gives it back.
+/// (Note [Allocator] for tensors, glibc's settings for the scratch memory of libraries). Call first
+/// in main. Memory stays bounded by the peak of live tensors and what the allocator may keep;
+/// release_memory() gives it back.
 void tune_allocator();
 void release_memory();
 
