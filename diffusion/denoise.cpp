@@ -11,7 +11,7 @@ namespace {
 // One row of the batch a guided step runs, and the factor of its answer.
 struct Branch {
     double factor;
-    torch::Tensor text;    // [n, 77, d]
+    TextCondition text;    // n texts
     torch::Tensor source;  // [n, c, h, w], or undefined where the network takes none
 };
 
@@ -24,20 +24,34 @@ torch::Tensor for_frames(const torch::Tensor& tensor, int64_t frames) {
     return tensor.expand(shape);
 }
 
-// Runs all branches as one batch and mixes their answers.
+// Deviation over all but the first dimension.
+torch::Tensor spread_of(const torch::Tensor& answer) {
+    return answer.std(at::IntArrayRef{1, 2, 3}, /*unbiased=*/true, /*keepdim=*/true);
+}
+
+// Lin et al., arXiv 2305.08891, eq. 15 and 16.
+torch::Tensor rescaled(const torch::Tensor& guided, const torch::Tensor& text, double share) {
+    return guided * (spread_of(text) / spread_of(guided) * share + (1 - share));
+}
+
+// Runs all branches as one batch and mixes their answers; the prompt's branch, where there is one,
+// comes first.
 torch::Tensor run_branches(const Network& network, const std::vector<Branch>& branches,
-                           const torch::Tensor& x, double t) {
+                           const torch::Tensor& x, double t, const Conditioning& given) {
     std::vector<torch::Tensor> inputs;
-    std::vector<torch::Tensor> texts;
+    std::vector<TextCondition> texts;
     for (const Branch& branch : branches) {
         inputs.push_back(branch.source.defined() ? torch::cat({x, branch.source.to(x)}, 1) : x);
         texts.push_back(branch.text);
     }
-    const torch::Tensor out = network(torch::cat(inputs), t, torch::cat(texts));
+    const torch::Tensor out = network(torch::cat(inputs), t, TextCondition::cat(texts));
     const std::vector<torch::Tensor> parts = out.chunk(static_cast<int64_t>(branches.size()));
     torch::Tensor mixed = parts.front() * branches.front().factor;
     for (size_t i = 1; i < parts.size(); ++i) mixed = mixed + parts[i] * branches[i].factor;
-    return mixed;
+    const bool guided = parts.size() > 1 && given.guidance != 0;
+    return guided && given.guidance_rescale > 0
+               ? rescaled(mixed, parts.front(), given.guidance_rescale)
+               : mixed;
 }
 
 // Drops the branches that do not count.
@@ -52,41 +66,15 @@ std::vector<Branch> without_idle(std::vector<Branch> branches) {
 
 }  // namespace
 
-torch::Tensor to_x0(Prediction prediction, const torch::Tensor& output, const torch::Tensor& x,
-                    const NoiseLevel& level) {
-    switch (prediction) {
-        case Prediction::epsilon:
-            return (x - output * level.sigma) / level.alpha;
-        case Prediction::v:
-            return x * level.alpha - output * level.sigma;
-        case Prediction::sample:
-            return output;
-    }
-    TORCH_CHECK(false, "unknown prediction");
-}
-
-torch::Tensor target_of(Prediction prediction, const torch::Tensor& x0, const torch::Tensor& noise,
-                        const NoiseLevel& level) {
-    switch (prediction) {
-        case Prediction::epsilon:
-            return noise;
-        case Prediction::v:
-            return noise * level.alpha - x0 * level.sigma;
-        case Prediction::sample:
-            return x0;
-    }
-    TORCH_CHECK(false, "unknown prediction");
-}
-
 Denoise text_guided(Network network, Prediction prediction, Conditioning conditioning) {
     return [network = std::move(network), prediction, given = std::move(conditioning)](
                const torch::Tensor& x, const NoiseLevel& level) {
         const int64_t n = x.size(0);
         const std::vector<Branch> branches = without_idle({
-            {given.guidance, for_frames(given.text, n), {}},
-            {1 - given.guidance, for_frames(given.negative, n), {}},
+            {given.guidance, given.text.expanded(n), {}},
+            {1 - given.guidance, given.negative.expanded(n), {}},
         });
-        return to_x0(prediction, run_branches(network, branches, x, level.t), x, level);
+        return to_x0(prediction, run_branches(network, branches, x, level.t, given), x, level);
     };
 }
 
@@ -97,13 +85,13 @@ Denoise source_guided(Network network, Prediction prediction, Conditioning condi
         const bool has_source = given.source.defined();
         const torch::Tensor none = torch::zeros_like(x);
         const torch::Tensor source = has_source ? for_frames(given.source, n) : none;
-        const torch::Tensor text = for_frames(given.text, n);
-        const torch::Tensor negative = for_frames(given.negative, n);
+        const TextCondition text = given.text.expanded(n);
+        const TextCondition negative = given.negative.expanded(n);
         const double g = given.guidance;
         const double s = has_source ? given.image_guidance : 1;
         const std::vector<Branch> branches =
             without_idle({{g, text, source}, {s - g, negative, source}, {1 - s, negative, none}});
-        return to_x0(prediction, run_branches(network, branches, x, level.t), x, level);
+        return to_x0(prediction, run_branches(network, branches, x, level.t, given), x, level);
     };
 }
 

@@ -5,32 +5,46 @@
 #include <functional>
 
 #include "diffusion/noise_levels.h"
+#include "diffusion/prediction.h"
 #include "diffusion/samplers.h"
+#include "diffusion/text_condition.h"
 
 namespace weft {
 
-/// The bare network: input [n, in_channels, h, w], timestep, text [n, 77, d] -> [n, out, h, w] f32.
+/// The bare network: input [n, in_channels, h, w], timestep, what it is told of n texts
+/// -> [n, out, h, w] f32.
 using Network =
-    std::function<torch::Tensor(const torch::Tensor& input, double t, const torch::Tensor& text)>;
+    std::function<torch::Tensor(const torch::Tensor& input, double t, const TextCondition& text)>;
 
-/// x0 from what the network said about x at a level. epsilon needs alpha > 0.
-torch::Tensor to_x0(Prediction prediction, const torch::Tensor& output, const torch::Tensor& x,
-                    const NoiseLevel& level);
-
-/// What the network should say: the inverse of to_x0, for training and tests.
-torch::Tensor target_of(Prediction prediction, const torch::Tensor& x0, const torch::Tensor& noise,
-                        const NoiseLevel& level);
+/// What some networks are fed beside the noisy latents, in latents' size; 1 or n rows each.
+struct BesideInputs {
+    /// Inpainting: [., 1, h, w], 1 where the picture is painted anew; undefined: everywhere.
+    torch::Tensor mask = {};
+    /// Inpainting: [., c, h, w] latents (as DiffusionModel::encode returns them) of the source with
+    /// mid-grey under the mask; undefined: of a grey picture.
+    torch::Tensor masked_source = {};
+    /// Depth models: [., 1, h, w] in [-1, 1], 1 is near.
+    torch::Tensor depth = {};
+    /// Upscalers: [., 3, h, w] the small picture in [-1, 1], noised to `noise_level`.
+    torch::Tensor low_resolution = {};
+    int64_t noise_level = 20;  // upscalers: timestep of that noise, [0, 350]
+};
 
 /// What steers one batch of n frames. Tensors with 1 in the first dimension serve all frames.
 struct Conditioning {
-    torch::Tensor text;      // [1 or n, 77, d] states of the prompt
-    torch::Tensor negative;  // [1 or n, 77, d] states of the negative prompt; may be undefined
-                             // where guidance and image_guidance are 1
+    TextCondition text;      // 1 or n prompts
+    TextCondition negative;  // 1 or n negative prompts; may be undefined where guidance and
+                             // image_guidance are 1
     /// [1 or n, c, h, w] latents of the source pictures as DiffusionModel::encode returns them, for
     /// source-conditioned models; undefined: generate from text alone.
-    torch::Tensor source;
+    torch::Tensor source = {};
+    /// What other families are fed beside the noisy latents; see Beside in model.h and beside.h.
+    BesideInputs beside = {};
     double guidance = 1;        // text scale; 1 switches it off (and halves the cost)
     double image_guidance = 1;  // source scale, source-conditioned models only
+    /// [0, 1]: how far the guided answer is brought back to the spread of the prompt's own, against
+    /// overexposure (Lin et al., arXiv 2305.08891, eq. 15 and 16; 0.7 there).
+    double guidance_rescale = 0;
 };
 
 /// Classifier-free guidance (Ho and Salimans, arXiv 2207.12598): both branches run as one batch.

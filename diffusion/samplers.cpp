@@ -1,96 +1,69 @@
 #include "diffusion/samplers.h"
 
 #include <array>
-#include <cmath>
-#include <utility>
 
+#include "diffusion/sampler_walk.h"
 #include "io/files/error.h"
 
 namespace weft {
 
 namespace {
 
-using Steps = std::span<const NoiseStep>;
-
-void report(const SamplerOptions& options, size_t step, const torch::Tensor& x) {
-    if (options.on_step)
-        options.on_step(static_cast<int64_t>(step), x);
+int64_t one_a_step(int64_t steps, const SolverConfig& /*solver*/) {
+    return steps;
 }
 
-// Song et al., arXiv 2010.02502, eq. 12 and 16.
-torch::Tensor run_ddim(const Denoise& denoise, torch::Tensor x, Steps steps,
-                       const SamplerOptions& options) {
-    TORCH_CHECK(options.eta == 0 || options.noise, "ddim with eta > 0 needs noise");
-    for (size_t i = 0; i < steps.size(); ++i) {
-        const auto& [from, to] = steps[i];
-        torch::Tensor x0 = denoise(x, from);
-        const torch::Tensor noise = (x - x0 * from.alpha) / from.sigma;
-        if (options.clip)
-            x0 = x0.clamp(-*options.clip, *options.clip);
-
-        // The share of the noise at `to` that is drawn anew.
-        const double kept = to.alpha > 0 ? from.alpha / to.alpha : 1;
-        const double fresh =
-            options.eta * to.sigma / from.sigma * std::sqrt(std::max(0.0, 1 - kept * kept));
-        const double same = std::sqrt(std::max(0.0, to.sigma * to.sigma - fresh * fresh));
-        x = x0 * to.alpha + noise * same;
-        if (options.eta > 0)
-            x = x + options.noise(static_cast<int64_t>(i)) * fresh;
-        report(options, i, x);
-    }
-    return x;
+// The last step arrives at sigma 0 and needs one call.
+int64_t two_a_step(int64_t steps, const SolverConfig& /*solver*/) {
+    return 2 * steps - 1;
 }
 
-// Karras et al., arXiv 2206.00364, algorithm 1 without its second-order part, on y = x / alpha,
-// where the probability flow is dy/ds = (y - x0) / s with s = sigma / alpha.
-torch::Tensor run_euler(const Denoise& denoise, torch::Tensor x, Steps steps,
-                        const SamplerOptions& options) {
-    torch::Tensor y = x / steps.front().from.alpha;
-    for (size_t i = 0; i < steps.size(); ++i) {
-        const auto& [from, to] = steps[i];
-        const double s = from.sigma / from.alpha;
-        const torch::Tensor slope = (y - denoise(x, from)) / s;
-        y = y + slope * (to.sigma / to.alpha - s);
-        x = y * to.alpha;
-        report(options, i, x);
-    }
-    return x;
+int64_t pndm_calls(int64_t steps, const SolverConfig& solver) {
+    if (steps == 1)
+        return 1;
+    return solver.skip_prk_steps || steps < 4 ? steps + 1 : steps + 9;
 }
 
-// Half the logarithm of the signal-to-noise ratio; infinite at sigma 0.
-double log_snr(const NoiseLevel& level) {
-    return std::log(level.alpha) - std::log(level.sigma);
-}
+using G = Grid;
+constexpr auto none = std::nullopt;
 
-// Lu et al., arXiv 2211.01095, algorithm 2 (DPM-Solver++ 2M, midpoint form), first order at the
-// first and last step.
-torch::Tensor run_dpmpp_2m(const Denoise& denoise, torch::Tensor x, Steps steps,
-                           const SamplerOptions& options) {
-    constexpr size_t few_steps = 15;  // below it the last step is always first order
-    torch::Tensor last_x0;
-    double last_h = 0;
-    for (size_t i = 0; i < steps.size(); ++i) {
-        const auto& [from, to] = steps[i];
-        const torch::Tensor x0 = denoise(x, from);
-        const double h = log_snr(to) - log_snr(from);
-        const double weight = -to.alpha * std::expm1(-h);
-        const bool last = i + 1 == steps.size() && (to.sigma <= 0 || steps.size() < few_steps);
-        x = x * (to.sigma / from.sigma) + x0 * weight;
-        // Extrapolate x0 along the last two estimates to the middle of the step.
-        if (last_x0.defined() && !last)
-            x = x + (x0 - last_x0) * (0.5 * weight * h / last_h);
-        last_x0 = x0;
-        last_h = h;
-        report(options, i, x);
-    }
-    return x;
-}
-
-constexpr std::array<Sampler, 3> table{{
-    {"ddim", "deterministic, robust at any number of steps; eta adds noise", Grid::ddim, run_ddim},
-    {"euler", "first order over sigma; the plain reference", Grid::euler, run_euler},
-    {"dpmpp_2m", "second order, good pictures in 8 to 20 steps", Grid::dpm, run_dpmpp_2m},
+constexpr std::array<Sampler, 20> table{{
+    {"ddpm", "the reverse diffusion itself, fresh noise at every step", G::ddpm, none, 0,
+     one_a_step, run_ddpm},
+    {"ddim", "deterministic, robust at any number of steps; eta adds noise", G::ddim, 0.0, 1,
+     one_a_step, run_ddim},
+    {"pndm", "fourth order in the noise, Stable Diffusion 1's own", G::pndm, none, 2, pndm_calls,
+     run_pndm},
+    {"euler", "first order over sigma; the plain reference", G::euler, none, 1, one_a_step,
+     run_euler},
+    {"euler_a", "euler with fresh noise", G::euler, 1.0, 1, one_a_step, run_euler_a},
+    {"heun", "second order, two calls a step", G::euler, none, 2, two_a_step, run_heun},
+    {"lms", "linear multistep of fourth order", G::euler, none, 2, one_a_step, run_lms},
+    {"dpm2", "DPM-Solver-2, two calls a step", G::kdpm, none, 2, two_a_step, run_dpm2},
+    {"dpm2_a", "dpm2 with fresh noise", G::kdpm, 1.0, 2, two_a_step, run_dpm2_a},
+    {"dpmpp_2m", "second order, good pictures in 8 to 20 steps", G::dpm, none, 2, one_a_step,
+     run_dpmpp_2m},
+    {"dpmpp_2s_a", "DPM-Solver++ 2S with fresh noise, two calls a step", G::euler, 1.0, 2,
+     two_a_step, run_dpmpp_2s_a},
+    {"dpmpp_sde", "DPM-Solver++ for the SDE, two calls a step", G::euler, 1.0, 2, two_a_step,
+     run_dpmpp_sde},
+    {"dpmpp_2m_sde", "dpmpp_2m for the SDE: fresh noise", G::dpm, 1.0, 2, one_a_step, run_dpmpp_2m},
+    {"dpmpp_3m_sde", "third order for the SDE, for many steps", G::dpm, 1.0, 2, one_a_step,
+     run_dpmpp_3m_sde},
+    {"unipc", "predictor and corrector, good in 5 to 10 steps", G::unipc, none, 2, one_a_step,
+     run_unipc},
+    {"deis", "exponential integrator over log sigma", G::deis, none, 2, one_a_step, run_deis},
+    {"lcm", "latent consistency models, 1 to 8 steps", G::lcm, none, 0, one_a_step, run_lcm},
+    {"tcd", "trajectory consistency models, 1 to 8 steps", G::tcd, 0.3, 1, one_a_step, run_tcd},
+    {"flow_euler", "flow-matching models, first order", G::flow, none, 1, one_a_step,
+     run_flow_euler},
+    {"flow_heun", "flow-matching models, second order, two calls a step", G::flow, none, 2,
+     two_a_step, run_flow_heun},
 }};
+
+double eta_of(const Sampler& sampler, const SamplerOptions& options) {
+    return sampler.eta ? options.eta.value_or(*sampler.eta) : 0;
+}
 
 }  // namespace
 
@@ -108,12 +81,32 @@ const Sampler& sampler_named(const std::string& name) {
     throw UsageError(name, "no such sampler", "weft has " + known);
 }
 
+bool needs_noise(const Sampler& sampler, const SamplerOptions& options) {
+    const bool always = sampler.grid == Grid::ddpm || sampler.grid == Grid::lcm;
+    const bool anew = sampler.run == run_flow_euler && options.solver.stochastic_sampling;
+    return always || anew || eta_of(sampler, options) > 0;
+}
+
+SamplerOptions sampler_options(const Sampler& sampler, const Schedule& schedule) {
+    const ScheduleConfig& config = schedule.config();
+    SamplerOptions options;
+    const bool clips_by_default = sampler.grid == Grid::ddim || sampler.grid == Grid::ddpm;
+    if (clips_by_default || !config.clip_is_default)
+        options.clip = config.clip;
+    options.solver = config.solver;
+    options.prediction = config.prediction;
+    options.schedule = &schedule;
+    return options;
+}
+
 torch::Tensor sample(const Sampler& sampler, const Denoise& denoise, const torch::Tensor& x,
                      std::span<const NoiseStep> steps, const SamplerOptions& options) {
     if (steps.empty())
         return x;
-    TORCH_CHECK(options.eta >= 0 && options.eta <= 1, "eta ", options.eta, " outside [0, 1]");
-    return sampler.run(denoise, x.to(torch::kFloat32), steps, options);
+    const double eta = eta_of(sampler, options);
+    TORCH_CHECK(eta >= 0 && eta <= 1, "eta ", eta, " outside [0, 1]");
+    TORCH_CHECK(options.noise || !needs_noise(sampler, options), sampler.name, " needs noise");
+    return sampler.run(Walk(denoise, steps, options, eta), x.to(torch::kFloat32));
 }
 
 }  // namespace weft

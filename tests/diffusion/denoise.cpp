@@ -11,9 +11,9 @@ struct Recorder {
     std::vector<int64_t> batches;
 
     Network network() {
-        return [this](const torch::Tensor& input, double, const torch::Tensor& text) {
+        return [this](const torch::Tensor& input, double, const TextCondition& text) {
             batches.push_back(input.size(0));
-            torch::Tensor out = input.slice(1, 0, 4) + text.mean({1, 2}).view({-1, 1, 1, 1});
+            torch::Tensor out = input.slice(1, 0, 4) + text.states.mean({1, 2}).view({-1, 1, 1, 1});
             if (input.size(1) > 4)
                 out = out + 10 * input.slice(1, 4).square();
             return out;
@@ -33,8 +33,8 @@ TEST_CASE("text guidance runs two branches as one batch, one where it is off") {
     Recorder recorder;
     auto denoise = [&](double guidance) {
         return text_guided(recorder.network(), Prediction::sample,
-                           {.text = prompt,
-                            .negative = negative,
+                           {.text = {prompt},
+                            .negative = {negative},
                             .source = {},
                             .guidance = guidance,
                             .image_guidance = 1})(x, level);
@@ -49,8 +49,8 @@ TEST_CASE("source guidance follows InstructPix2Pix and drops idle branches") {
     Recorder recorder;
     auto denoise = [&](double guidance, double image_guidance, const torch::Tensor& given) {
         return source_guided(recorder.network(), Prediction::sample,
-                             {.text = prompt,
-                              .negative = negative,
+                             {.text = {prompt},
+                              .negative = {negative},
                               .source = given,
                               .guidance = guidance,
                               .image_guidance = image_guidance})(x, level);
@@ -70,7 +70,26 @@ TEST_CASE("one conditioning serves all frames, or each its own") {
     const torch::Tensor own = torch::stack({prompt[0], negative[0], prompt[0]});
     const torch::Tensor out = text_guided(
         recorder.network(), Prediction::sample,
-        {.text = own, .negative = {}, .source = {}, .guidance = 1, .image_guidance = 1})(x, level);
+        {.text = {own}, .negative = {}, .source = {}, .guidance = 1, .image_guidance = 1})(x,
+                                                                                           level);
     CHECK(torch::allclose(out[1], x[1] + 1));
     CHECK(torch::allclose(out[2], x[2] + 3));
+}
+
+TEST_CASE("guidance rescale brings the answer back to the spread of the prompt's") {
+    // The prompt's answer is twice the negative one's, so that guidance blows it up.
+    const Network network = [](const torch::Tensor& input, double, const TextCondition& text) {
+        return input * text.states.mean({1, 2}).view({-1, 1, 1, 1});
+    };
+    const auto guided = [&](double guidance, double rescale) {
+        return text_guided(network, Prediction::sample,
+                           {.text = {torch::full({1, 77, 8}, 2.0)},
+                            .negative = {negative},
+                            .guidance = guidance,
+                            .guidance_rescale = rescale})(x, level);
+    };
+    CHECK(torch::allclose(guided(6, 0), x * 7));
+    CHECK(torch::allclose(guided(6, 1), x * 2));
+    CHECK(torch::allclose(guided(6, 0.7), x * (0.7 * 2 + 0.3 * 7)));
+    CHECK(torch::allclose(guided(1, 0.7), x * 2));
 }

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "diffusion/denoise.h"
+#include "diffusion/prediction.h"
 #include "io/files/safetensors.h"
 #include "tests/parity/reference.h"
 
@@ -10,54 +10,67 @@ using namespace weft;
 
 namespace {
 
-// Runs one case of samplers.safetensors by replaying its network; x after every step, in the scale
-// of diffusers' scheduler.
-struct Replay {
+// One case of samplers.safetensors.
+struct Case {
     Config config;
-    const Sampler& sampler;
     Schedule schedule;
-    std::vector<NoiseStep> steps;
+    int64_t calls;
+    torch::Tensor rows;    // [1 + 2 calls + draws, h, w]
+    torch::Tensor levels;  // timesteps, sigmas
+
+    Case(const SafeTensors& file, const std::string& name)
+        : config(Config::parse(file.metadata().at(name), name)),
+          schedule(read_schedule_config(config)),
+          calls(config.integer("calls", {1, 1000})),
+          rows(file.tensor(name + "/run")),
+          levels(file.tensor(name + "/levels")) {}
+
+    // Row i as [1, 1, h, w].
+    torch::Tensor row(int64_t i) const { return rows[i].unsqueeze(0).unsqueeze(0); }
+
+    torch::Tensor said(int64_t call) const { return row(1 + call); }
+
+    torch::Tensor prev_sample(int64_t call) const { return row(1 + calls + call); }
+
+    torch::Tensor noise(int64_t draw) const { return row(1 + 2 * calls + draw); }
+
+    std::vector<NoiseStep> steps(Grid grid) const {
+        LevelRequest request{
+            .grid = grid, .spacing = {}, .steps = config.integer("steps", {1, 1000})};
+        if (config.flag("ays", false))
+            request.spacing = Spacing::ays;
+        if (config.has("tokens"))
+            request.image_tokens = config.integer("tokens", {1, 1e6});
+        return noise_levels(schedule, request);
+    }
+};
+
+// Replays the case's network; what is compared, in the scale of x.
+struct Replay {
+    std::vector<double> times;
     std::vector<torch::Tensor> ours;
     std::vector<torch::Tensor> theirs;
 
-    Replay(const SafeTensors& file, const std::string& name)
-        : config(Config::parse(file.metadata().at(name), name)),
-          sampler(sampler_named(config.text("sampler"))),
-          schedule(read_schedule_config(config)),
-          steps(noise_levels(
-              schedule,
-              {.grid = sampler.grid, .spacing = {}, .steps = config.integer("steps", {1, 1000})})) {
-        const bool divided = sampler.grid == Grid::euler;
-        SamplerOptions options;
-        options.eta = config.number("eta", {0, 1}, 0.0);
-        options.clip = schedule.config().clip;
-        options.noise = [&](int64_t step) { return file.tensor(name + "/noise")[step]; };
-        options.on_step = [&](int64_t step, const torch::Tensor& x) {
-            const NoiseLevel& to = steps[static_cast<size_t>(step)].to;
-            const torch::Tensor prev_sample = file.tensor(name + "/prev_sample")[step];
+    explicit Replay(const Case& given) {
+        const Sampler& sampler = sampler_named(given.config.text("sampler"));
+        const bool scaled = given.config.text("scale", "") == "ratio";
+        const std::vector<NoiseStep> steps = given.steps(sampler.grid);
+        SamplerOptions options = sampler_options(sampler, given.schedule);
+        if (given.config.has("eta"))
+            options.eta = given.config.number("eta", {0, 1});
+        options.noise = [&](int64_t draw) { return given.noise(draw); };
+        options.on_call = [&](const torch::Tensor& x, const NoiseLevel& level) {
+            const torch::Tensor prev = given.prev_sample(static_cast<int64_t>(theirs.size()));
             ours.push_back(x);
-            theirs.push_back(divided ? prev_sample * to.alpha : prev_sample);
+            theirs.push_back(scaled ? prev * level.alpha : prev);
         };
-        const torch::Tensor said = file.tensor(name + "/model_output");
-        int64_t call = 0;
         const Denoise network = [&](const torch::Tensor& x, const NoiseLevel& level) {
-            return to_x0(schedule.config().prediction, said[call++], x, level);
+            const torch::Tensor said = given.said(static_cast<int64_t>(times.size()));
+            times.push_back(level.t);
+            return to_x0(given.schedule.config().prediction, said, x, level);
         };
-        const double scale = divided ? steps.front().from.alpha : 1;
-        sample(sampler, network, file.tensor(name + "/sample") * scale, steps, options);
-    }
-
-    torch::Tensor timesteps() const {
-        std::vector<double> values;
-        for (const NoiseStep& step : steps) values.push_back(step.from.t);
-        return torch::tensor(values, torch::kFloat32);
-    }
-
-    torch::Tensor sigmas() const {
-        std::vector<double> values;
-        for (const NoiseStep& step : steps) values.push_back(step.from.sigma / step.from.alpha);
-        values.push_back(steps.back().to.sigma / steps.back().to.alpha);
-        return torch::tensor(values, torch::kFloat32);
+        const torch::Tensor start = given.row(0);
+        sample(sampler, network, scaled ? start * steps.front().from.alpha : start, steps, options);
     }
 };
 
@@ -65,16 +78,49 @@ struct Replay {
 
 TEST_CASE("whole runs equal diffusers' schedulers", "[parity]") {
     const SafeTensors file(std::string(WEFT_SOURCE_DIR) + "/tests/parity/samplers.safetensors");
-    CHECK(file.metadata().size() > 120);
+    CHECK(file.metadata().size() > 300);
     for (const auto& [name, text] : file.metadata()) {
+        const Case given(file, name);
+        if (given.config.text("sampler") == "ddim_inverse")
+            continue;
         INFO(name);
-        const Replay replay(file, name);
-        CHECK(max_error(replay.timesteps(), file.tensor(name + "/timesteps").to(torch::kFloat32)) <
-              2e-3);
-        if (file.has(name + "/sigmas")) {
-            const torch::Tensor theirs = file.tensor(name + "/sigmas");
-            CHECK(max_error(replay.sigmas() / (1 + theirs), theirs / (1 + theirs)) < 1e-6);
-        }
+        const Replay replay(given);
+        REQUIRE(static_cast<int64_t>(replay.ours.size()) == given.calls);
+        const torch::Tensor times = torch::tensor(replay.times, torch::kFloat32);
+        CHECK(max_error(times, given.levels.slice(0, 0, given.calls)) < 2e-3);
         CHECK(max_error(torch::stack(replay.ours), torch::stack(replay.theirs)) < 1e-4);
     }
+}
+
+TEST_CASE("every sampler has references", "[parity]") {
+    const SafeTensors file(std::string(WEFT_SOURCE_DIR) + "/tests/parity/samplers.safetensors");
+    for (const Sampler& sampler : samplers()) {
+        INFO(sampler.name);
+        const std::string prefix = std::string(sampler.name) + "/";
+        CHECK(std::any_of(file.metadata().begin(), file.metadata().end(),
+                          [&](const auto& entry) { return entry.first.starts_with(prefix); }));
+    }
+}
+
+TEST_CASE("ddim runs backwards as diffusers' DDIMInverseScheduler", "[parity]") {
+    const SafeTensors file(std::string(WEFT_SOURCE_DIR) + "/tests/parity/samplers.safetensors");
+    int cases = 0;
+    for (const auto& [name, text] : file.metadata()) {
+        const Case given(file, name);
+        if (given.config.text("sampler") != "ddim_inverse")
+            continue;
+        INFO(name);
+        ++cases;
+        int64_t call = 0;
+        const Prediction prediction = given.schedule.config().prediction;
+        const Denoise network = [&](const torch::Tensor& x, const NoiseLevel& level) {
+            CHECK(level.t == given.levels[call].item<double>());
+            return to_x0(prediction, given.said(call++), x, level);
+        };
+        const auto ours = invert_ddim(network, given.row(0), given.steps(Grid::ddim), prediction);
+        REQUIRE(static_cast<int64_t>(ours.size()) == given.calls);
+        for (int64_t i = 0; i < given.calls; ++i)
+            CHECK(max_error(ours[static_cast<size_t>(i)], given.prev_sample(i)) < 1e-4);
+    }
+    CHECK(cases > 8);
 }
