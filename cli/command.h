@@ -43,7 +43,9 @@ void add_train(CLI::App& command, Context& context);
 void add_probe(CLI::App& command, Context& context);
 void add_stylize(CLI::App& command, Context& context);
 void add_generate(CLI::App& command, Context& context);
+void add_measure(CLI::App& command, Context& context);
 void add_inspect(CLI::App& command, Context& context);
+void add_convert(CLI::App& command, Context& context);
 void add_doctor(CLI::App& command, Context& context);
 
 }  // namespace weft

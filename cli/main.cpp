@@ -13,6 +13,9 @@
 #include "cli/command.h"
 #include "diffusion/device.h"
 #include "io/files/error.h"
+#ifdef WEFT_WITH_VIDEO
+#include "io/media/writer.h"
+#endif
 
 namespace weft {
 namespace {
@@ -27,10 +30,12 @@ constexpr std::array commands{
 #ifdef WEFT_WITH_VIDEO
     Command{"stylize", "Restyle a whole clip or picture in the prompt's style", add_stylize},
     Command{"generate", "Make a picture from text", add_generate},
+    Command{"measure", "Say how steady and how faithful an edit is", add_measure},
     Command{"inspect", "Say what a media file or a model is", add_inspect},
     Command{"doctor", "Say what this machine can run", add_doctor},
 #endif
     Command{"train", "Train a model from a recipe", add_train},
+    Command{"convert", "Convert a model between layouts and dtypes", add_convert},
     Command{"probe", "Run one model component on tensors from a file", add_probe},
 };
 
@@ -113,6 +118,10 @@ int report(const Context& context) {
     } catch (const UsageError& error) {
         print_error(error.what());
         return exit_usage;
+#ifdef WEFT_WITH_VIDEO
+    } catch (const ClosedPipe&) {
+        return exit_failed;  // who reads the result has seen enough
+#endif
     } catch (const Error& error) {
         print_error(error.what());
         if (context.verbosity == Verbosity::verbose) {

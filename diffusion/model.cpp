@@ -4,17 +4,21 @@
 #include <utility>
 
 #include "diffusion/autoencoder.h"
-#include "diffusion/clip.h"
 #include "diffusion/families.h"
+#include "diffusion/model_source.h"
+#include "diffusion/text_encoders.h"
 #include "diffusion/unet.h"
 #include "io/files/error.h"
-#include "io/files/model_folder.h"
 
 namespace weft {
 
 namespace {
 
 namespace fs = std::filesystem;
+
+// The refiner's scores of the prompt and of the negative one, as its authors chose them.
+constexpr double aesthetic_score = 6.0;
+constexpr double negative_aesthetic_score = 2.5;
 
 struct LatentShape {
     int64_t channels;
@@ -50,46 +54,75 @@ void read_own_defaults(const Config& config, ModelTraits& traits) {
         traits.words = config.texts("words");
 }
 
-std::string name_of(const fs::path& folder) {
-    const fs::path whole = fs::absolute(folder).lexically_normal();
-    return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
-}
-
 void check_out_channels(const UnetConfig& unet, int64_t latent_channels, const std::string& where) {
     if (unet.out_channels != latent_channels)
         throw Error(where, c10::str("the unet answers with ", unet.out_channels,
                                     " channels, the vae has ", latent_channels));
 }
 
-ModelTraits traits_of(const ModelFolder& folder) {
-    const UnetConfig unet = read_unet_config(folder.config("unet"));
-    const LatentShape latent = latent_shape(folder.config("vae"));
-    const std::string where = folder.path().string();
+const Variant* variant_of(const ModelSource& source, const UnetConfig& unet) {
+    const Config scheduler = source.config("scheduler");
+    const ScheduleConfig schedule = read_schedule_config(scheduler);
+    const bool is_file = !fs::is_directory(source.path());
+    return find_variant({.guidance_input = unet.time_cond_proj_dim.has_value(),
+                         .scheduler_class = scheduler.text("_class_name", ""),
+                         .trailing = schedule.spacing == Spacing::trailing &&
+                                     !schedule.zero_terminal_snr &&
+                                     schedule.prediction == Prediction::epsilon,
+                         .file_name = is_file ? source.name() : ""});
+}
+
+void set_defaults(const ModelSource& source, const UnetConfig& unet, const Family& family,
+                  ModelTraits& traits) {
+    traits.defaults = family.defaults;
+    if (const Variant* variant = variant_of(source, unet)) {
+        traits.variant = variant->name;
+        const double strength = family.defaults.strength;
+        traits.defaults = variant->defaults;
+        traits.defaults.strength = std::max(strength, traits.defaults.strength);
+    }
+    read_own_defaults(source.own_defaults(), traits);
+}
+
+ScheduleConfig schedule_config(const ModelSource& source, const ModelOptions& options) {
+    ScheduleConfig config = read_schedule_config(source.config("scheduler"));
+    config.clip.reset();  // latents have no range to clip to
+    config.prediction = options.prediction.value_or(config.prediction);
+    return config;
+}
+
+ModelTraits traits_of(const ModelSource& source, const ModelOptions& options) {
+    const UnetConfig unet = read_unet_config(source.config("unet"));
+    const LatentShape latent = latent_shape(source.config("vae"));
+    const std::string where = source.path().string();
     const Family& family = find_family(unet, latent.channels, where);
     check_out_channels(unet, latent.channels, where);
     const auto levels = static_cast<int64_t>(unet.block_out_channels.size());
 
     ModelTraits traits;
-    traits.name = name_of(folder.path());
+    traits.name = source.name();
     traits.family = family.name;
+    traits.beside = family.beside;
     traits.latent_channels = latent.channels;
     traits.downscale = latent.downscale;
     traits.size_multiple = latent.downscale << std::clamp<int64_t>(levels - 1, 0, 8);
-    traits.source_conditioned = family.source_conditioned;
-    traits.prediction = read_schedule_config(folder.config("scheduler")).prediction;
+    traits.source_conditioned = family.beside == Beside::source;
+    traits.prediction = schedule_config(source, options).prediction;
     traits.native_size = unet.sample_size * latent.downscale;
     traits.text_width = unet.cross_attention_dim.front();
-    traits.defaults = family.defaults;
-    if (fs::exists(folder.path() / "weft.json"))
-        read_own_defaults(Config::read(folder.path() / "weft.json"), traits);
+    traits.pooled_text = unet.addition_embed_type == "text_time";
+    traits.guidance_input = unet.time_cond_proj_dim.has_value();
+    set_defaults(source, unet, family, traits);
     return traits;
 }
 
-Schedule latent_schedule(const ModelFolder& folder, const std::string& family) {
-    ScheduleConfig config = read_schedule_config(folder.config("scheduler"));
-    config.clip.reset();  // latents have no range to clip to
-    if (family == "sd")
-        config.steps_offset = 1;  // whatever old configs say, as diffusers' pipelines have it
+Schedule latent_schedule(const ModelSource& source, const ModelTraits& traits,
+                         const ModelOptions& options) {
+    ScheduleConfig config = schedule_config(source, options);
+    const Family& family = find_family(read_unet_config(source.config("unet")),
+                                       traits.latent_channels, source.path().string());
+    if (family.from_one)
+        config.steps_offset = 1;
     return Schedule(std::move(config));
 }
 
@@ -99,69 +132,152 @@ torch::ScalarType autoencoder_dtype(const Config& vae, torch::ScalarType dtype) 
     return is_patch || dtype == torch::kFloat16 ? torch::kFloat32 : dtype;
 }
 
+// n rows out of 1 or a divisor of n: the rows of all branches stand one after another.
+torch::Tensor repeated(const torch::Tensor& rows, int64_t n) {
+    TORCH_CHECK(n % rows.size(0) == 0, rows.size(0), " rows beside a batch of ", n);
+    return rows.size(0) == n ? rows : rows.repeat({n / rows.size(0), 1, 1, 1});
+}
+
 }  // namespace
 
 struct DiffusionModel::Parts {
     ModelTraits traits;
     Placement placement;
     Schedule schedule;
-    Tokenizer tokenizer;
-    ClipTextModel text_encoder;  // f32: it runs once a prompt
+    std::optional<Schedule> low_resolution_schedule;
     Unet unet;
+    TextEncoders text;
     std::unique_ptr<const Autoencoder> autoencoder;
     torch::ScalarType autoencoder_dtype;
 
-    Parts(const ModelFolder& folder, const Placement& where)
-        : traits(traits_of(folder)),
+    Parts(const ModelSource& source, const Placement& where, const ModelOptions& options)
+        : traits(traits_of(source, options)),
           placement(where),
-          schedule(latent_schedule(folder, traits.family)),
-          tokenizer(Tokenizer::read(folder.path() / "tokenizer")),
-          text_encoder(read_clip_text_config(folder.config("text_encoder")),
-                       folder.weights("text_encoder", {where.device, torch::kFloat32})),
-          unet(read_unet_config(folder.config("unet")),
-               folder.weights("unet", {where.device, where.dtype})),
-          autoencoder_dtype(weft::autoencoder_dtype(folder.config("vae"), where.dtype)) {
-        autoencoder = make_autoencoder(folder.config("vae"),
-                                       folder.weights("vae", {where.device, autoencoder_dtype}));
-        check_text(folder.path().string());
+          schedule(latent_schedule(source, traits, options)),
+          unet(read_unet_config(source.config("unet")),
+               source.weights("unet", {where.device, where.dtype})),
+          text(source, unet.config(), where.device),
+          autoencoder_dtype(weft::autoencoder_dtype(source.config("vae"), where.dtype)) {
+        if (source.has("low_res_scheduler"))
+            low_resolution_schedule.emplace(
+                read_schedule_config(source.config("low_res_scheduler")));
+        autoencoder = make_autoencoder(source.config("vae"),
+                                       source.weights("vae", {where.device, autoencoder_dtype}));
     }
 
-    // The tokenizer's ids must be the encoder's, and its states what the UNet attends to.
-    void check_text(const std::string& folder) const {
-        const ClipTextConfig& text = text_encoder.config();
-        const bool ids_fit = tokenizer.vocab_size() <= text.vocab_size &&
-                             tokenizer.max_length() <= text.max_position_embeddings;
-        if (!ids_fit)
-            throw Error(folder,
-                        c10::str("the tokenizer makes ", tokenizer.max_length(), " ids below ",
-                                 tokenizer.vocab_size(), ", the text encoder takes ",
-                                 text.max_position_embeddings, " below ", text.vocab_size));
-        if (text.hidden_size != traits.text_width)
-            throw Error(folder, c10::str("the text encoder's states are ", text.hidden_size,
-                                         " wide, the unet expects ", traits.text_width));
-    }
+    /// What the network is fed and told besides x, t and the texts.
+    struct Fed {
+        torch::Tensor channels;          // [1 or n, c, h, w] beside x in every branch
+        std::optional<double> guidance;  // of models that are told theirs
+        std::optional<int64_t> label;
+    };
 
-    // The bare network in its own precision, f32 outside.
-    torch::Tensor predict(const torch::Tensor& input, double t, const torch::Tensor& text) const {
-        const torch::NoGradGuard no_gradients;
-        const torch::Tensor timestep =
-            torch::full({input.size(0)}, t, torch::TensorOptions(placement.device));
-        const torch::Tensor out = unet(input.to(placement.device, placement.dtype), timestep,
-                                       text.to(placement.device, placement.dtype));
-        return out.to(torch::kFloat32);
-    }
+    torch::Tensor encode(const torch::Tensor& image) const;
+    torch::Tensor inpainting_channels(const BesideInputs& given, const torch::Tensor& x) const;
+    torch::Tensor channels(const BesideInputs& given, const torch::Tensor& x) const;
+    TextCondition sized(TextCondition condition, const torch::Tensor& x, double score) const;
+    UnetInputs told(const TextCondition& text, const Fed& fed, int64_t rows) const;
+    torch::Tensor predict(const torch::Tensor& input, double t, const TextCondition& text,
+                          const Fed& fed) const;
 };
 
-std::shared_ptr<const DiffusionModel> DiffusionModel::load(const fs::path& folder,
-                                                           const DeviceChoice& device) {
-    const ModelFolder opened(folder);
-    const Placement placement = choose_placement(device);
-    return std::shared_ptr<const DiffusionModel>(
-        new DiffusionModel(std::make_shared<const Parts>(opened, placement)));
+torch::Tensor DiffusionModel::Parts::encode(const torch::Tensor& image) const {
+    const torch::Tensor scaled = image.to(placement.device, torch::kFloat32) * 2 - 1;
+    const torch::Tensor mean =
+        autoencoder->encode(scaled.to(autoencoder_dtype)).mean.to(torch::kFloat32);
+    return (mean - autoencoder->shift_factor()) * autoencoder->scaling_factor();
 }
 
-ModelTraits DiffusionModel::read_traits(const fs::path& folder) {
-    return traits_of(ModelFolder(folder));
+// Without a mask everything is painted, over grey.
+torch::Tensor DiffusionModel::Parts::inpainting_channels(const BesideInputs& given,
+                                                         const torch::Tensor& x) const {
+    const int64_t h = x.size(2), w = x.size(3), f = traits.downscale;
+    const torch::Tensor mask = given.mask.defined() ? given.mask : torch::ones({1, 1, h, w});
+    const torch::Tensor seen = given.masked_source.defined()
+                                   ? given.masked_source
+                                   : encode(torch::full({1, 3, h * f, w * f}, 0.5));
+    const int64_t n = std::max(mask.size(0), seen.size(0));
+    return torch::cat({repeated(mask.to(x), n), repeated(seen.to(x), n)}, 1);
+}
+
+torch::Tensor DiffusionModel::Parts::channels(const BesideInputs& given,
+                                              const torch::Tensor& x) const {
+    switch (traits.beside) {
+        case Beside::mask:
+            return inpainting_channels(given, x);
+        case Beside::depth:
+            if (!given.depth.defined())
+                throw Error(traits.name, "needs a depth map, and none was given",
+                            "take a model without the depth input");
+            return given.depth.to(x);
+        case Beside::low_resolution:
+            if (!given.low_resolution.defined())
+                throw Error(traits.name, "is an upscaler and needs the small picture",
+                            "take a model that makes pictures from text or a source");
+            return given.low_resolution.to(x);
+        case Beside::nothing:
+        case Beside::source:
+            break;
+    }
+    return {};
+}
+
+// SDXL is told the size of what it makes.
+TextCondition DiffusionModel::Parts::sized(TextCondition condition, const torch::Tensor& x,
+                                           double score) const {
+    if (!traits.pooled_text || !condition.defined() || condition.time_ids.defined())
+        return condition;
+    const int64_t h = x.size(2) * traits.downscale, w = x.size(3) * traits.downscale;
+    condition.time_ids =
+        traits.family == "sdxl-refiner" ? size_and_score_ids(h, w, score) : size_ids(h, w);
+    return condition;
+}
+
+UnetInputs DiffusionModel::Parts::told(const TextCondition& condition, const Fed& fed,
+                                       int64_t rows) const {
+    UnetInputs inputs;
+    if (condition.pooled.defined())
+        inputs.text_embeds = condition.pooled.to(placement.device, placement.dtype);
+    if (condition.time_ids.defined())
+        inputs.time_ids = condition.time_ids.to(placement.device);
+    if (fed.guidance) {
+        // Meng et al., arXiv 2210.03142: the network is told w = guidance - 1, as a position.
+        const torch::Tensor w = torch::full({rows}, (*fed.guidance - 1) * 1000);
+        inputs.timestep_cond = sinusoids(w, *unet.config().time_cond_proj_dim,
+                                         {.flip_sin_to_cos = false, .freq_shift = 1})
+                                   .to(placement.device, placement.dtype);
+    }
+    if (fed.label)
+        inputs.class_labels = torch::full({rows}, *fed.label, torch::kInt64).to(placement.device);
+    return inputs;
+}
+
+// The bare network in its own precision, f32 outside.
+torch::Tensor DiffusionModel::Parts::predict(const torch::Tensor& input, double t,
+                                             const TextCondition& condition, const Fed& fed) const {
+    const torch::NoGradGuard no_gradients;
+    const int64_t n = input.size(0);
+    const torch::Tensor x =
+        fed.channels.defined() ? torch::cat({input, repeated(fed.channels, n)}, 1) : input;
+    // One time for all rows: the residual blocks then add it to their bias.
+    const torch::Tensor timestep = torch::full({1}, t, torch::TensorOptions(placement.device));
+    const torch::Tensor out =
+        unet(x.to(placement.device, placement.dtype), timestep,
+             condition.states.to(placement.device, placement.dtype), told(condition, fed, n));
+    return out.to(torch::kFloat32);
+}
+
+std::shared_ptr<const DiffusionModel> DiffusionModel::load(const fs::path& path,
+                                                           const DeviceChoice& device,
+                                                           const ModelOptions& options) {
+    const auto source = ModelSource::open(path);
+    const Placement placement = choose_placement(device);
+    return std::shared_ptr<const DiffusionModel>(
+        new DiffusionModel(std::make_shared<const Parts>(*source, placement, options)));
+}
+
+ModelTraits DiffusionModel::read_traits(const fs::path& path, const ModelOptions& options) {
+    return traits_of(*ModelSource::open(path), options);
 }
 
 DiffusionModel::DiffusionModel(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
@@ -176,35 +292,32 @@ const Schedule& DiffusionModel::schedule() const {
     return parts_->schedule;
 }
 
+const Schedule* DiffusionModel::low_resolution_schedule() const {
+    const auto& schedule = parts_->low_resolution_schedule;
+    return schedule ? &*schedule : nullptr;
+}
+
 const Tokenizer& DiffusionModel::tokenizer() const {
-    return parts_->tokenizer;
+    return parts_->text.towers().front().tokenizer;
 }
 
 const Placement& DiffusionModel::placement() const {
     return parts_->placement;
 }
 
-torch::Tensor DiffusionModel::encode_text(const std::vector<std::string>& texts) const {
-    const torch::NoGradGuard no_gradients;
-    std::vector<int64_t> ids;
-    for (const std::string& text : texts) {
-        const std::vector<int64_t> own = parts_->tokenizer.encode(text);
-        ids.insert(ids.end(), own.begin(), own.end());
-    }
-    const torch::Tensor batch =
-        torch::tensor(ids, torch::kInt64).view({static_cast<int64_t>(texts.size()), -1});
-    return parts_->text_encoder(batch.to(parts_->placement.device)).last_hidden_state;
+TextCondition DiffusionModel::encode_text(const std::vector<std::string>& texts) const {
+    return parts_->text.encode(texts);
+}
+
+TextCondition DiffusionModel::encode_negative(const std::vector<std::string>& texts) const {
+    return parts_->text.encode_negative(texts);
 }
 
 torch::Tensor DiffusionModel::encode(const torch::Tensor& image) const {
     TORCH_CHECK(image.dim() == 4 && image.size(1) == 3, "encode takes [n, 3, h, w], got ",
                 image.sizes());
     const torch::NoGradGuard no_gradients;
-    const torch::Tensor scaled = image.to(parts_->placement.device, torch::kFloat32) * 2 - 1;
-    const Autoencoder& autoencoder = *parts_->autoencoder;
-    const torch::Tensor mean =
-        autoencoder.encode(scaled.to(parts_->autoencoder_dtype)).mean.to(torch::kFloat32);
-    return (mean - autoencoder.shift_factor()) * autoencoder.scaling_factor();
+    return parts_->encode(image);
 }
 
 torch::Tensor DiffusionModel::decode(const torch::Tensor& latents) const {
@@ -220,25 +333,39 @@ torch::Tensor DiffusionModel::decode(const torch::Tensor& latents) const {
 }
 
 Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
-    const Network network = [parts = parts_](const torch::Tensor& input, double t,
-                                             const torch::Tensor& text) {
-        return parts->predict(input, t, text);
-    };
-    if (!traits().source_conditioned)
-        return text_guided(network, traits().prediction, conditioning);
-    // InstructPix2Pix is fed the source's latents as the encoder gives them, unscaled.
     Conditioning given = conditioning;
-    if (given.source.defined())
+    // InstructPix2Pix is fed the source's latents as the encoder gives them, unscaled.
+    if (traits().source_conditioned && given.source.defined())
         given.source = given.source / parts_->autoencoder->scaling_factor() +
                        parts_->autoencoder->shift_factor();
-    return source_guided(network, traits().prediction, std::move(given));
+    Parts::Fed fed;
+    if (traits().guidance_input)
+        fed.guidance = std::exchange(given.guidance, 1);
+    if (traits().beside == Beside::low_resolution)
+        fed.label = given.beside.noise_level;
+    return [parts = parts_, fed, given](const torch::Tensor& x, const NoiseLevel& level) mutable {
+        if (!fed.channels.defined())
+            fed.channels = parts->channels(given.beside, x);
+        Conditioning now = given;
+        now.text = parts->sized(given.text, x, aesthetic_score).expanded(x.size(0));
+        if (given.negative.defined())
+            now.negative =
+                parts->sized(given.negative, x, negative_aesthetic_score).expanded(x.size(0));
+        const Network network = [&](const torch::Tensor& input, double t,
+                                    const TextCondition& text) {
+            return parts->predict(input, t, text, fed);
+        };
+        const Prediction prediction = parts->schedule.config().prediction;
+        const auto guided = parts->traits.source_conditioned ? source_guided : text_guided;
+        return guided(network, prediction, std::move(now))(x, level);
+    };
 }
 
 std::vector<NoiseStep> DiffusionModel::levels(const Sampler& sampler, int64_t steps,
                                               double strength,
                                               std::optional<Spacing> spacing) const {
     return noise_levels(
-        schedule(),
+        parts_->schedule,
         {.grid = sampler.grid, .spacing = spacing, .steps = steps, .strength = strength});
 }
 

@@ -25,20 +25,38 @@ struct ModelDefaults {
     double strength = 1;
 };
 
+/// What a denoiser is fed beside the noisy latents.
+enum class Beside {
+    nothing,
+    source,          // latents of the source picture (InstructPix2Pix)
+    mask,            // a mask and the latents of the picture under it (inpainting)
+    depth,           // a depth map
+    low_resolution,  // a small picture of the latents' size, in pixels (upscaler)
+};
+
 /// What a model is, as far as planning a run needs to know.
 struct ModelTraits {
-    std::string name;    // the folder's name
-    std::string family;  // name of its row in families.cpp
+    std::string name;     // the folder's name
+    std::string family;   // name of its row in families.cpp
+    std::string variant;  // "lcm", "turbo", ...: distilled to few steps; empty for most
+    Beside beside = Beside::nothing;
     int64_t latent_channels = 4;
     int64_t downscale = 8;      // pixels per latent, each way; sizes must be multiples of it ...
     int64_t size_multiple = 8;  // ... and of this (downscale times the UNet's own halvings)
     bool source_conditioned = false;  // takes the source's latents as an input (InstructPix2Pix)
     Prediction prediction = Prediction::epsilon;
-    int64_t native_size = 512;  // side in pixels it was trained at; what it generates
-    int64_t edit_size = 0;      // longer side in pixels that edits run at; 0: native_size
-    int64_t text_width = 768;   // d of encode_text
+    int64_t native_size = 512;    // side in pixels it was trained at; what it generates
+    int64_t edit_size = 0;        // longer side in pixels that edits run at; 0: native_size
+    int64_t text_width = 768;     // d of encode_text
+    bool pooled_text = false;     // also told one vector a text and the picture's size (SDXL)
+    bool guidance_input = false;  // guidance is told to the network, one branch runs (LCM)
     ModelDefaults defaults;
     std::vector<std::string> words;  // style and object words it knows; empty: not told
+};
+
+/// What overrides a model's own configs.
+struct ModelOptions {
+    std::optional<Prediction> prediction = {};
 };
 
 /// A latent diffusion model ready to run: tokenizer, text encoder, denoiser, autoencoder, schedule.
@@ -46,12 +64,14 @@ struct ModelTraits {
 /// Thread-safe: yes (immutable; calls share LibTorch's thread pool).
 class DiffusionModel {
   public:
-    /// Loads a diffusers folder. Error, with the way out, for a missing folder, a single-file
-    /// checkpoint, a pickle, a family weft does not know, or a component that does not fit.
-    static std::shared_ptr<const DiffusionModel> load(const std::filesystem::path& folder,
-                                                      const DeviceChoice& device = {});
+    /// Loads a diffusers folder or a single-file checkpoint. Error, with the way out, for a missing
+    /// one, a pickle, a family weft does not know, or a component that does not fit.
+    static std::shared_ptr<const DiffusionModel> load(const std::filesystem::path& path,
+                                                      const DeviceChoice& device = {},
+                                                      const ModelOptions& options = {});
     /// Traits alone: reads the configs, no weights.
-    static ModelTraits read_traits(const std::filesystem::path& folder);
+    static ModelTraits read_traits(const std::filesystem::path& path,
+                                   const ModelOptions& options = {});
 
     ~DiffusionModel();
     DiffusionModel(const DiffusionModel&) = delete;
@@ -59,18 +79,23 @@ class DiffusionModel {
 
     const ModelTraits& traits() const;
     const Schedule& schedule() const;
+    /// The noise of an upscaler's small picture; nullptr for other models.
+    const Schedule* low_resolution_schedule() const;
     const Tokenizer& tokenizer() const;
     const Placement& placement() const;
 
-    /// n texts -> [n, 77, text_width], the states the UNet attends to.
-    torch::Tensor encode_text(const std::vector<std::string>& texts) const;
+    /// What the UNet is told of n texts: states [n, 77, text_width] and, for SDXL, pooled vectors.
+    TextCondition encode_text(const std::vector<std::string>& texts) const;
+    /// The same for negative prompts; SDXL base is told zeros where one is empty.
+    TextCondition encode_negative(const std::vector<std::string>& texts) const;
     /// image [n, 3, h, w] RGB in [0, 1], h and w multiples of downscale -> latents
     /// [n, latent_channels, h/downscale, w/downscale]: the mean of the posterior times
     /// scaling_factor.
     torch::Tensor encode(const torch::Tensor& image) const;
     /// latents as encode gives them -> image [n, 3, h, w] clamped to [0, 1].
     torch::Tensor decode(const torch::Tensor& latents) const;
-    /// The guided denoiser for one batch of frames; it keeps the model alive.
+    /// The guided denoiser for one batch of frames; it keeps the model alive. Error where the model
+    /// needs an input that `conditioning.beside` lacks.
     Denoise denoise(const Conditioning& conditioning) const;
     /// The steps of `sampler` on this model's schedule.
     std::vector<NoiseStep> levels(const Sampler& sampler, int64_t steps, double strength = 1,

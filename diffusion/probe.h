@@ -30,6 +30,9 @@ struct ProbeRequest {
     std::optional<std::string> sampler;
     std::optional<int64_t> steps;    // sampler: as many as model outputs are given
     std::optional<Spacing> spacing;  // not set: the model's
+    std::optional<double> eta;       // not set: the sampler's
+    double guidance_rescale = 0;     // sample
+    uint64_t seed = 0;               // sampler, sample: of the noise of stochastic samplers
     /// sample: width and height in pixels the latents must have; not set: as they come.
     std::optional<std::pair<int64_t, int64_t>> size;
 };

@@ -100,8 +100,8 @@ torch::Tensor edit_sheet(const SheetModel& model, const std::vector<torch::Tenso
             model.autoencoder.encode(source.unsqueeze(0).to(model.device) * 2 - 1).mean;
         for (int64_t first = 0; first < states.size(0); first += 4) {  // a few at once: memory
             const int64_t n = std::min<int64_t>(4, states.size(0) - first);
-            const Conditioning conditioning{.text = states.narrow(0, first, n),
-                                            .negative = neutral,
+            const Conditioning conditioning{.text = {states.narrow(0, first, n)},
+                                            .negative = {neutral},
                                             .source = latents,
                                             .guidance = recipe.guidance,
                                             .image_guidance = 1};
@@ -121,8 +121,8 @@ torch::Tensor generation_sheet(const SheetModel& model, const Recipe& recipe) {
     const auto n = static_cast<int64_t>(prompts.size());
     constexpr int64_t side = 128;  // px
     const int64_t latent = side / recipe.autoencoder_shape.patch;
-    const Conditioning conditioning{.text = model.encode_text(prompts),
-                                    .negative = model.encode_text({""}),
+    const Conditioning conditioning{.text = {model.encode_text(prompts)},
+                                    .negative = {model.encode_text({""})},
                                     .source = {},
                                     .guidance = 3,
                                     .image_guidance = 1};

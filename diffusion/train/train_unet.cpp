@@ -254,10 +254,10 @@ class UnetTraining {
         const Networks networks = averaged();
         const SheetModel model{
             .network =
-                [&](const torch::Tensor& input, double t, const torch::Tensor& text) {
+                [&](const torch::Tensor& input, double t, const TextCondition& text) {
                     const Autocast autocast(options_.placement.device, options_.placement.dtype);
                     return networks
-                        .unet(input, torch::full({input.size(0)}, t, input.options()), text)
+                        .unet(input, torch::full({input.size(0)}, t, input.options()), text.states)
                         .to(torch::kFloat32);
                 },
             .encode_text =

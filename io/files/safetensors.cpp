@@ -2,6 +2,7 @@
 
 #include <c10/util/StringUtil.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -323,13 +324,32 @@ const std::filesystem::path& SafeTensors::path() const {
     return mapping_->path;
 }
 
-torch::Tensor SafeTensors::tensor(const std::string& name) const {
+void SafeTensors::drop_pages(const std::string& name) const {
+    const Entry& entry = this->entry(name);
+    // Whole pages only: those at the ends hold neighbours too.
+    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto begin =
+        reinterpret_cast<uintptr_t>(mapping_->data) + static_cast<uintptr_t>(entry.begin_byte);
+    const auto end = begin + static_cast<uintptr_t>(entry.end_byte - entry.begin_byte);
+    const uintptr_t first = (begin + page - 1) / page * page;
+    const uintptr_t last = end / page * page;
+    if (first < last) {
+        ::madvise(mapping_->start + (first - reinterpret_cast<uintptr_t>(mapping_->start)),
+                  last - first, MADV_DONTNEED);
+    }
+}
+
+const SafeTensors::Entry& SafeTensors::entry(const std::string& name) const {
     const auto found = mapping_->entries.find(name);
     if (found == mapping_->entries.end()) {
         throw Error(path().string(), c10::str("has no tensor ", quoted_name(name)),
                     "the file is incomplete or of another kind of model");
     }
-    const Entry& entry = found->second;
+    return found->second;
+}
+
+torch::Tensor SafeTensors::tensor(const std::string& name) const {
+    const Entry& entry = this->entry(name);
     if (entry.begin_byte == entry.end_byte) {
         return at::empty(entry.shape, entry.dtype);
     }

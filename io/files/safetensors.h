@@ -32,9 +32,14 @@ class SafeTensors {
     const std::map<std::string, Entry>& entries() const;
     const std::map<std::string, std::string>& metadata() const;
     bool has(const std::string& name) const;
+    /// Error where there is no such tensor.
+    const Entry& entry(const std::string& name) const;
     /// The tensor as a view of the mapping (read-only by convention; it keeps the mapping alive).
     /// Unaligned data is copied.
     torch::Tensor tensor(const std::string& name) const;
+    /// Gives the memory of the tensor's pages back; the next read fetches them from the file again.
+    /// For after a copy was made. Changes made through a view are lost.
+    void drop_pages(const std::string& name) const;
     const std::filesystem::path& path() const;
 
   private:

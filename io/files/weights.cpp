@@ -61,48 +61,86 @@ std::string joined(const std::vector<std::filesystem::path>& files) {
     return text;
 }
 
+// The sum runs at the speed of memory and is not finite wherever a value is not; only then (or
+// where it overflows) each value is looked at.
+void check_finite(const torch::Tensor& tensor, const std::string& name, const std::string& where) {
+    if (!at::isFloatingType(tensor.scalar_type()) || tensor.element_size() == 1) {
+        return;
+    }
+    const bool fine = std::isfinite(tensor.sum(torch::kFloat32).item<float>()) ||
+                      at::isfinite(tensor).all().item<bool>();
+    if (!fine) {
+        throw Error(
+            where, c10::str("tensor ", quoted_name(name), " holds NaN or infinity"),
+            "the file is damaged, or its numbers do not fit the --dtype that was asked for");
+    }
+}
+
 }  // namespace
+
+LazyTensors lazy_tensors(const std::vector<std::filesystem::path>& files) {
+    LazyTensors tensors;
+    std::map<std::string, std::filesystem::path> places;
+    for (const auto& path : files) {
+        const SafeTensors file(path);
+        for (const auto& [name, entry] : file.entries()) {
+            if (const auto [other, added] = places.emplace(name, path); !added) {
+                throw Error(path.string(),
+                            c10::str("tensor ", quoted_name(name), " is in '",
+                                     other->second.string(), "' too"),
+                            "give the files of one model only");
+            }
+            const auto key = name;
+            tensors[name] = {entry.dtype, entry.shape, [file, key] { return file.tensor(key); },
+                             [file, key] { file.drop_pages(key); }};
+        }
+    }
+    return tensors;
+}
 
 struct Weights::Store {
     WeightOptions options;
     bool creating = false;
     uint64_t seed = 0;
     std::string where;
-    std::map<std::string, SafeTensors> files;        // load mode: the file that holds a name
-    std::map<std::string, torch::Tensor> given;      // load mode: tensors in memory
+    LazyTensors stored;                              // load mode
     std::map<std::string, torch::Tensor> delivered;  // made or handed out, by full name
     WeightPatch patch;
 
     bool has(const std::string& name) const {
-        return creating ? delivered.contains(name) : files.contains(name) || given.contains(name);
+        return creating ? delivered.contains(name) : stored.contains(name);
     }
 
     std::vector<int64_t> shape(const std::string& name) const {
-        if (const auto file = files.find(name); file != files.end()) {
-            return file->second.entries().at(name).shape;
-        }
-        const auto& tensors = creating ? delivered : given;
-        const auto found = tensors.find(name);
-        if (found == tensors.end()) {
+        if (!has(name)) {
             throw Error(where, c10::str("has no tensor ", quoted_name(name)),
                         "the file is incomplete or of another kind of model");
         }
-        return found->second.sizes().vec();
+        return creating ? delivered.at(name).sizes().vec() : stored.at(name).shape;
     }
 
-    torch::Tensor patched(const std::string& name, const torch::Tensor& stored) const {
-        const auto changed = patch ? patch(name, stored) : torch::Tensor();
-        TORCH_CHECK(!changed.defined() || changed.sizes() == stored.sizes(), "patch of ", name,
-                    " makes ", changed.sizes(), " of ", stored.sizes());
-        return changed.defined() ? changed : stored;
+    torch::Tensor patched(const std::string& name, const torch::Tensor& read) const {
+        const auto changed = patch ? patch(name, read) : torch::Tensor();
+        TORCH_CHECK(!changed.defined() || changed.sizes() == read.sizes(), "patch of ", name,
+                    " makes ", changed.sizes(), " of ", read.sizes());
+        return changed.defined() ? changed : read;
     }
 
     torch::Tensor loaded(const std::string& name) const {
-        const auto file = files.find(name);
-        const auto stored = file != files.end() ? file->second.tensor(name) : given.at(name);
-        const auto tensor = patched(name, stored);
+        const LazyTensor& lazy = stored.at(name);
+        if (options.device.is_meta()) {
+            return at::empty(lazy.shape, at::device(torch::kMeta).dtype(options.dtype));
+        }
+        const auto read = lazy.read();
+        const auto tensor = patched(name, read);
         const bool real = at::isFloatingType(tensor.scalar_type());
-        return tensor.to(options.device, real ? options.dtype : tensor.scalar_type());
+        auto out = tensor.to(options.device, real ? options.dtype : tensor.scalar_type());
+        out = out.is_contiguous() ? out : out.contiguous();
+        check_finite(out, name, where);
+        if (lazy.drop && !out.is_alias_of(read)) {
+            lazy.drop();
+        }
+        return out;
     }
 
     torch::Tensor made(const std::string& name, torch::IntArrayRef shape, const Init& init) const {
@@ -117,8 +155,7 @@ struct Weights::Store {
                 all.insert(entry.first);
             }
         };
-        add(files);
-        add(given);
+        add(stored);
         if (creating) {
             add(delivered);
         }
@@ -130,32 +167,26 @@ Weights::Weights(std::shared_ptr<Store> store, std::string prefix)
     : store_(std::move(store)), prefix_(std::move(prefix)) {}
 
 Weights Weights::load(const std::vector<std::filesystem::path>& files, WeightOptions options) {
-    auto store = std::make_shared<Store>();
-    store->options = options;
-    store->where = joined(files);
-    for (const auto& path : files) {
-        const SafeTensors file(path);
-        for (const auto& [name, entry] : file.entries()) {
-            if (const auto [other, added] = store->files.emplace(name, file); !added) {
-                throw Error(path.string(),
-                            c10::str("tensor ", quoted_name(name), " is in '",
-                                     other->second.path().string(), "' too"),
-                            "give the files of one model only");
-            }
-        }
-    }
-    return {store, ""};
+    return of(lazy_tensors(files), joined(files), options);
 }
 
 Weights Weights::of(const NamedTensors& tensors, const std::string& where, WeightOptions options) {
-    auto store = std::make_shared<Store>();
-    store->options = options;
-    store->where = where;
+    LazyTensors stored;
     for (const auto& [name, tensor] : tensors) {
-        if (!store->given.emplace(name, tensor).second) {
+        const LazyTensor lazy{tensor.scalar_type(), tensor.sizes().vec(),
+                              [tensor = tensor] { return tensor; }};
+        if (!stored.emplace(name, lazy).second) {
             throw Error(where, c10::str("tensor ", quoted_name(name), " is given twice"));
         }
     }
+    return of(std::move(stored), where, options);
+}
+
+Weights Weights::of(LazyTensors tensors, const std::string& where, WeightOptions options) {
+    auto store = std::make_shared<Store>();
+    store->options = options;
+    store->where = where;
+    store->stored = std::move(tensors);
     return {store, ""};
 }
 

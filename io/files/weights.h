@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,21 @@ struct WeightOptions {
 using WeightPatch =
     std::function<torch::Tensor(const std::string& name, const torch::Tensor& stored)>;
 
+/// A tensor of a file, read when it is asked for.
+struct LazyTensor {
+    torch::ScalarType dtype;
+    std::vector<int64_t> shape;
+    /// A view of the file where it can be one; of the shape above.
+    std::function<torch::Tensor()> read;
+    /// Called when a copy was made of what `read` gave; may be empty.
+    std::function<void()> drop = {};
+};
+
+using LazyTensors = std::map<std::string, LazyTensor>;
+
+/// The tensors of files that lie together (shards). A name in two files is an Error.
+LazyTensors lazy_tensors(const std::vector<std::filesystem::path>& files);
+
 /// Names -> tensors for building layers. In load mode a tensor comes out of a memory-mapped file;
 /// in create mode it is made, initialised (reproducibly from the seed and its full name), marked as
 /// requiring gradients and registered, so that the same layer code trains from scratch. Copies and
@@ -39,12 +55,15 @@ using WeightPatch =
 /// immutable).
 class Weights {
   public:
-    /// Load mode over one or more files (shards). A name in two files is an Error.
+    /// Load mode over one or more files (shards). A name in two files is an Error. Tensors are
+    /// cast and moved one by one and the file's pages dropped, so that memory peaks at the
+    /// delivered weights and one tensor.
     static Weights load(const std::vector<std::filesystem::path>& files,
                         WeightOptions options = {});
     /// Load mode over tensors in memory; `where` names them in errors.
     static Weights of(const NamedTensors& tensors, const std::string& where,
                       WeightOptions options = {});
+    static Weights of(LazyTensors tensors, const std::string& where, WeightOptions options = {});
     /// Create mode.
     static Weights create(uint64_t seed, WeightOptions options = {});
 
@@ -53,8 +72,8 @@ class Weights {
     Weights scope(const std::string& name, int64_t index) const;
 
     /// The tensor `name` in this scope. Load mode: throws Error where it is missing or its shape
-    /// differs (both shapes printed) and marks it used. Create mode: makes it, or returns the one
-    /// already made.
+    /// differs (both shapes printed) or it holds NaN or infinity, and marks it used. Create mode:
+    /// makes it, or returns the one already made.
     torch::Tensor at(const std::string& name, torch::IntArrayRef shape, Init init = {}) const;
     /// True where the name exists; in create mode always false unless made already.
     bool has(const std::string& name) const;

@@ -42,7 +42,7 @@ struct Copy {
 TEST_CASE("traits come from the configs") {
     const ModelTraits sd = DiffusionModel::read_traits(models / "sd");
     CHECK(sd.name == "sd");
-    CHECK(sd.family == "sd");
+    CHECK(sd.family == "sd1");
     CHECK_FALSE(sd.source_conditioned);
     CHECK(sd.latent_channels == 4);
     CHECK(sd.downscale == 2);
@@ -71,16 +71,16 @@ TEST_CASE("weft.json overrides the family's defaults") {
 
 TEST_CASE("a model encodes, decodes and denoises with the shapes it promises") {
     const auto model = DiffusionModel::load(models / "instruct", cpu);
-    const torch::Tensor text = model->encode_text({"a ball", "", "night"});
-    CHECK(text.sizes() == at::IntArrayRef({3, 77, 16}));
+    const TextCondition text = model->encode_text({"a ball", "", "night"});
+    CHECK(text.states.sizes() == at::IntArrayRef({3, 77, 16}));
     const torch::Tensor latents = model->encode(torch::rand({2, 3, 12, 16}));
     CHECK(latents.sizes() == at::IntArrayRef({2, 4, 6, 8}));
     const torch::Tensor image = model->decode(latents * 100);
     CHECK(image.sizes() == at::IntArrayRef({2, 3, 12, 16}));
     CHECK(image.min().item<float>() >= 0);
     CHECK(image.max().item<float>() <= 1);
-    const Denoise denoise = model->denoise({.text = text.slice(0, 0, 1),
-                                            .negative = text.slice(0, 1, 2),
+    const Denoise denoise = model->denoise({.text = text.rows(torch::tensor({0})),
+                                            .negative = text.rows(torch::tensor({1})),
                                             .source = latents,
                                             .guidance = 3,
                                             .image_guidance = 1.5});
@@ -116,8 +116,8 @@ TEST_CASE("models that do not fit are told") {
                           Catch::Contains("diffusers"));
     }
     SECTION("an unknown family") {
-        copy.edit("unet/config.json", "\"in_channels\": 4", "\"in_channels\": 9");
-        CHECK_THROWS_WITH(DiffusionModel::load(copy.path, cpu), Catch::Contains("inpainting"));
+        copy.edit("unet/config.json", "\"in_channels\": 4", "\"in_channels\": 11");
+        CHECK_THROWS_WITH(DiffusionModel::load(copy.path, cpu), Catch::Contains("11 channels"));
     }
     SECTION("weights of another shape") {
         copy.edit("unet/config.json", "\"layers_per_block\": 1", "\"layers_per_block\": 2");
