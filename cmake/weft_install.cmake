@@ -5,6 +5,7 @@ file(GLOB weft_torch_libs ${WEFT_TORCH_LIB}/libtorch_cpu.so ${WEFT_TORCH_LIB}/li
   ${WEFT_TORCH_LIB}/libtorch_cuda*.so ${WEFT_TORCH_LIB}/libc10_cuda.so ${weft_cu_lib}/libcudart.so* ${weft_cu_lib}/libcupti.so*)
 install(FILES ${weft_torch_libs} DESTINATION ${CMAKE_INSTALL_LIBDIR}/weft)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/models/ DESTINATION share/weft/models)
+install(FILES ${CMAKE_BINARY_DIR}/share/weft/clip_vocabulary.txt DESTINATION share/weft OPTIONAL)
 
 # find_package(weft): the static libraries weft::files, weft::media, weft::diffusion, ... and their headers.
 include(CMakePackageConfigHelpers)
