@@ -10,6 +10,7 @@
 #include "diffusion/checkpoint.h"
 #include "diffusion/clip_vocabulary.h"
 #include "io/files/error.h"
+#include "io/files/tensor_stream.h"
 #include "io/files/text.h"
 #include "io/files/whole_file.h"
 

@@ -9,6 +9,7 @@
 #include "io/files/error.h"
 #include "io/files/json_tree.h"
 #include "io/files/safetensors.h"
+#include "io/files/tensor_stream.h"
 #include "io/files/whole_file.h"
 
 namespace weft {
@@ -150,6 +151,32 @@ void save_safetensors(const std::filesystem::path& path, const NamedTensors& ten
                       const std::map<std::string, std::string>& metadata) {
     check_names(tensors);
     written(path, tensors, metadata).commit();
+}
+
+void save_safetensors(const std::filesystem::path& path, std::vector<StreamedTensor> tensors,
+                      const std::map<std::string, std::string>& metadata) {
+    std::stable_sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
+        return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);
+    });
+    // Tensors without data stand for those to come.
+    NamedTensors outline;
+    for (const StreamedTensor& tensor : tensors) {
+        const auto options = at::device(at::kMeta).dtype(tensor.dtype);
+        outline.emplace_back(tensor.name, at::empty(tensor.shape, options));
+    }
+    check_names(outline);
+    const std::string header = header_text(outline, metadata);
+    const uint64_t length = header.size();
+    WholeFile file(path);
+    file.write(&length, sizeof length);
+    file.write(header);
+    for (const StreamedTensor& tensor : tensors) {
+        const auto bytes = tensor.make().detach().to(torch::kCPU).contiguous();
+        TORCH_CHECK(bytes.sizes() == tensor.shape && bytes.scalar_type() == tensor.dtype, "tensor ",
+                    tensor.name, " was made as ", bytes.sizes(), " ", bytes.scalar_type());
+        file.write(bytes.data_ptr(), static_cast<size_t>(size_bytes(bytes)));
+    }
+    file.commit();
 }
 
 void save_sharded(const std::filesystem::path& folder, const std::string& stem,

@@ -144,6 +144,9 @@ struct Weights::Store {
     }
 
     torch::Tensor made(const std::string& name, torch::IntArrayRef shape, const Init& init) const {
+        if (options.device.is_meta()) {
+            return at::empty(shape, at::device(torch::kMeta).dtype(options.dtype));
+        }
         const auto start = initialised(shape, init, stream_of(seed, name));
         return start.to(options.device, options.dtype).requires_grad_(true);
     }
