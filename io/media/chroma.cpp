@@ -39,13 +39,21 @@ torch::Tensor woven(const torch::Tensor& a, const torch::Tensor& b, int64_t dim)
     return torch::stack({a, b}, dim + 1).flatten(dim, dim + 1);
 }
 
-torch::Tensor doubled(const torch::Tensor& samples, int64_t dim, bool cosited) {
+/// @param size of the result: twice the samples or one less
+torch::Tensor doubled(const torch::Tensor& samples, int64_t dim, int64_t size, bool cosited) {
     if (cosited)
-        return woven(samples, between(samples, dim), dim);
+        return woven(samples, between(samples, dim), dim).narrow(dim, 0, size);
     const int64_t n = samples.size(dim);
     const torch::Tensor p = padded(samples, dim, 1, 1);
-    const torch::Tensor slope = (p.narrow(dim, 2, n) - p.narrow(dim, 0, n)).div_(8);
-    return woven(samples - slope, samples + slope, dim);
+    torch::Tensor slope = (p.narrow(dim, 2, n) - p.narrow(dim, 0, n)).div_(8);
+    if (size % 2 != 0)
+        slope.narrow(dim, n - 1, 1).zero_();  // a sample for one pixel is that pixel
+    return woven(samples - slope, samples + slope, dim).narrow(dim, 0, size);
+}
+
+/// `size` halved `times` times, rounded up.
+int64_t halved_size(int64_t size, int times) {
+    return (size + (int64_t{1} << times) - 1) >> times;
 }
 
 torch::Tensor halved(const torch::Tensor& x, int64_t dim, bool cosited) {
@@ -70,11 +78,11 @@ torch::Tensor halved(const torch::Tensor& x, int64_t dim, bool cosited) {
 
 torch::Tensor upsample_chroma(torch::Tensor chroma, const ChromaStep& step, ChromaLocation location,
                               int64_t height, int64_t width) {
-    for (int i = 0; i < step.log2_height; ++i)
-        chroma = doubled(chroma, rows, cosited_rows(location));
-    for (int i = 0; i < step.log2_width; ++i)
-        chroma = doubled(chroma, columns, cosited_columns(location));
-    return chroma.narrow(rows, 0, height).narrow(columns, 0, width);
+    for (int i = step.log2_height - 1; i >= 0; --i)
+        chroma = doubled(chroma, rows, halved_size(height, i), cosited_rows(location));
+    for (int i = step.log2_width - 1; i >= 0; --i)
+        chroma = doubled(chroma, columns, halved_size(width, i), cosited_columns(location));
+    return chroma;
 }
 
 torch::Tensor downsample_chroma(torch::Tensor chroma, const ChromaStep& step,

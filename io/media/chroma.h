@@ -20,7 +20,7 @@ struct ChromaStep {
 /// inverse adds a quarter of what the gaps differ from that prediction (Sweldens, "The lifting
 /// scheme", 1998, the (4,2) interpolating wavelet). Samples between two luma samples (centred):
 /// down, their mean; up, the quadratic whose means they are (Donoho, "Smooth wavelet decompositions
-/// with blocky coefficient kernels", 1993).
+/// with blocky coefficient kernels", 1993); at an odd size's end a sample is its one pixel.
 ///
 /// Horizontally `left`, `top_left` and `bottom_left` are cosited; vertically `top` and `top_left`
 /// are. Bottom sitings, which hardly occur, count as centred.

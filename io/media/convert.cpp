@@ -7,6 +7,7 @@
 
 #include "io/files/error.h"
 #include "io/media/chroma.h"
+#include "io/media/yuv_rows.h"
 
 namespace weft {
 namespace {
@@ -48,6 +49,8 @@ double peak(AVPixelFormat format) {
 bool has_whole_components(AVPixelFormat format) {
     if (has_flag(format, AV_PIX_FMT_FLAG_BITSTREAM) || has_flag(format, AV_PIX_FMT_FLAG_PAL))
         return false;
+    if (format == AV_PIX_FMT_XYZ12LE || format == AV_PIX_FMT_XYZ12BE)
+        return false;  // neither RGB nor luma and chroma
     const AVPixFmtDescriptor& layout = describe(format);
     for (int i = 0; i < layout.nb_components; ++i) {
         const AVComponentDescriptor& part = layout.comp[i];
@@ -103,6 +106,8 @@ void store_codes(AVFrame& frame, int component, const torch::Tensor& values) {
     torch::Tensor codes = values;
     if (!is_float(format_of(frame)))
         codes = codes.round().clamp_(0, peak(format_of(frame)));
+    if (const int shift = describe(format_of(frame)).comp[component].shift; shift != 0)
+        codes = codes * std::exp2(shift);
     component_view(frame, component)
         .copy_(is_swapped(format_of(frame)) ? bytes_swapped(codes) : codes);
 }
@@ -211,10 +216,58 @@ ChromaStep chroma_step(AVPixelFormat format) {
     return {.log2_width = layout.log2_chroma_w, .log2_height = layout.log2_chroma_h};
 }
 
+/// True for planes of native integers without gaps.
+bool has_plain_planes(AVPixelFormat format) {
+    const AVPixFmtDescriptor& layout = describe(format);
+    for (int i = 0; i < 3; ++i) {
+        const AVComponentDescriptor& part = layout.comp[i];
+        if (part.plane != i || part.shift != 0 || part.step != (part.depth > 8 ? 2 : 1))
+            return false;
+    }
+    return !is_float(format) && !is_swapped(format);
+}
+
+/// The picture as the row functions see it; none where they do not treat its layout.
+std::optional<YuvPicture> rows_of(const AVFrame& frame, const CodeMatrix& decode,
+                                  ChromaLocation siting) {
+    const AVPixelFormat format = format_of(frame);
+    const ChromaStep step = chroma_step(format);
+    if (!has_plain_planes(format) || !has_row_path(step, siting))
+        return std::nullopt;
+    YuvPicture picture;
+    picture.step = step;
+    picture.siting = siting;
+    picture.peak = static_cast<float>(peak(format));
+    const torch::Tensor inverse = torch::linalg_inv(decode.matrix);
+    for (int i = 0; i < 3; ++i) {
+        const int shift_x = i == 0 ? 0 : step.log2_width;
+        const int shift_y = i == 0 ? 0 : step.log2_height;
+        picture.planes[i] = {.data = frame.data[i],
+                             .stride_bytes = frame.linesize[i],
+                             .width = AV_CEIL_RSHIFT(frame.width, shift_x),
+                             .height = AV_CEIL_RSHIFT(frame.height, shift_y),
+                             .wide = format_depth(format) > 8};
+        picture.offset[i] = decode.offset[i][0].item<float>();
+        for (int j = 0; j < 3; ++j) {
+            picture.matrix[i][j] = decode.matrix[i][j].item<float>();
+            picture.inverse[i][j] = inverse[i][j].item<float>();
+        }
+    }
+    return picture;
+}
+
 torch::Tensor from_yuv(const AVFrame& frame) {
     const AVPixelFormat format = format_of(frame);
     const ColorTag tag = resolved(frame_color(frame), frame.width, frame.height);
     const CodeMatrix decode = rgb_from_codes(format, tag);
+    if (const auto rows = rows_of(frame, decode, tag.chroma)) {
+        const bool veiled = has_alpha_plane(format);
+        torch::Tensor picture = torch::empty({veiled ? 4 : 3, frame.height, frame.width});
+        rgb_from_planes(*rows, picture.data_ptr<float>());
+        if (veiled)
+            picture[3].copy_(codes_of(frame, 3)).div_(peak(format));
+        return picture;
+    }
     torch::Tensor codes = torch::empty({3, frame.height, frame.width});
     codes[0].copy_(component_view(frame, 0).scalar_type() == torch::kUInt8
                        ? component_view(frame, 0)
@@ -248,6 +301,8 @@ FrameHandle make_picture(AVPixelFormat format, int64_t width, int64_t height) {
 AVPixelFormat whole_format(AVPixelFormat format) {
     const bool alpha = has_alpha_plane(format);
     const bool deep = format_depth(format) > 8;
+    if (format == AV_PIX_FMT_XYZ12LE || format == AV_PIX_FMT_XYZ12BE)
+        return AV_PIX_FMT_RGB48;
     if (is_gray(format))
         return deep ? AV_PIX_FMT_GRAY16 : AV_PIX_FMT_GRAY8;
     if (!is_rgb_format(format))
@@ -272,6 +327,10 @@ int format_depth(AVPixelFormat format) {
 
 bool has_alpha_plane(AVPixelFormat format) {
     return has_flag(format, AV_PIX_FMT_FLAG_ALPHA);
+}
+
+bool can_encode(AVPixelFormat format) {
+    return describe(format).nb_components >= 3 && has_whole_components(format);
 }
 
 ColorTag frame_color(const AVFrame& frame) {
@@ -328,8 +387,7 @@ torch::Tensor PictureDecoder::decode(const AVFrame& frame) {
 
 PictureEncoder::PictureEncoder(AVPixelFormat format, int64_t width, int64_t height, ColorTag color)
     : format_(format), width_(width), height_(height), color_(color) {
-    TORCH_CHECK(has_whole_components(format) && !is_gray(format), "cannot encode ",
-                describe(format).name);
+    TORCH_CHECK(can_encode(format), "cannot encode ", describe(format).name);
     if (!is_rgb_format(format))
         static_cast<void>(luma_weights(color.matrix));
 }
@@ -344,13 +402,14 @@ FrameHandle PictureEncoder::encode(const torch::Tensor& pixels) const {
     frame->color_trc = static_cast<AVColorTransferCharacteristic>(color_.transfer);
     frame->color_range = static_cast<AVColorRange>(color_.range);
     frame->chroma_location = static_cast<AVChromaLocation>(color_.chroma);
-    const torch::Tensor clean = pixels.to(torch::kCPU, torch::kFloat32).nan_to_num(0.0, 1.0, 0.0);
+    const torch::Tensor source = pixels.to(torch::kCPU, torch::kFloat32);
     if (is_rgb_format(format_))
-        encode_rgb(clean, *frame);
+        encode_rgb(source.nan_to_num(0.0), *frame);
     else
-        encode_yuv(clean, *frame);
+        encode_yuv(source, *frame);
     if (has_alpha_plane(format_)) {
-        const torch::Tensor alpha = clean.size(0) == 4 ? clean[3] : torch::ones({height_, width_});
+        const torch::Tensor alpha =
+            source.size(0) == 4 ? source[3].nan_to_num(0.0) : torch::ones({height_, width_});
         store_codes(*frame, 3, alpha.mul(peak(format_)));
     }
     return frame;
@@ -362,8 +421,13 @@ void PictureEncoder::encode_rgb(const torch::Tensor& rgb, AVFrame& frame) const 
 
 void PictureEncoder::encode_yuv(const torch::Tensor& rgb, AVFrame& frame) const {
     const CodeMatrix decode = rgb_from_codes(format_, color_);
+    if (const auto rows = rows_of(frame, decode, color_.chroma)) {
+        planes_from_rgb(rgb.contiguous().data_ptr<float>(), *rows);
+        return;
+    }
     const torch::Tensor matrix = torch::linalg_inv(decode.matrix).to(torch::kFloat32);  // [3, 3]
-    const torch::Tensor flat = rgb.narrow(0, 0, 3).contiguous().view({3, -1});
+    const torch::Tensor flat =
+        rgb.narrow(0, 0, 3).nan_to_num(0.0, 1.0, 0.0).contiguous().view({3, -1});
     const torch::Tensor codes =
         torch::addmm(decode.offset.to(torch::kFloat32), matrix, flat).view({3, height_, width_});
     store_codes(frame, 0, codes[0]);

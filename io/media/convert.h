@@ -15,6 +15,8 @@ bool is_rgb_format(AVPixelFormat format);
 int format_depth(AVPixelFormat format);
 /// True where the format has an alpha plane or component.
 bool has_alpha_plane(AVPixelFormat format);
+/// True for formats that PictureEncoder writes.
+bool can_encode(AVPixelFormat format);
 /// The tag that describes `frame`'s code values: its own fields, with the range implied by its
 /// format (yuvj, gray and RGB are full range).
 ColorTag frame_color(const AVFrame& frame);

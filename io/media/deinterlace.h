@@ -2,12 +2,7 @@
 
 // Making full pictures of interlaced ones, for sources of io/media only.
 
-#include <memory>
-
-#include "io/media/libav.h"
-
-struct AVFilterContext;
-struct AVFilterGraph;
+#include "io/media/filter_graph.h"
 
 namespace weft {
 
@@ -15,7 +10,7 @@ namespace weft {
 /// bwdif, which looks one picture ahead); progressive pictures pass unchanged. Thread-safe: no.
 class Deinterlacer {
   public:
-    /// @param like a picture of the stream: size, format and pixel aspect
+    /// @param like a picture of the stream: size and format
     Deinterlacer(const AVFrame& like, AVRational time_base);
 
     /// Takes a picture (its content moves away), or null at the end of the stream.
@@ -24,14 +19,7 @@ class Deinterlacer {
     bool take(AVFrame& frame);
 
   private:
-    struct GraphDelete {
-        void operator()(AVFilterGraph* p) const;
-    };
-
-    std::unique_ptr<AVFilterGraph, GraphDelete> graph_;
-    AVFilterContext* source_ = nullptr;
-    AVFilterContext* sink_ = nullptr;
-    AVRational time_base_;
+    FilterGraph graph_;
 };
 
 }  // namespace weft

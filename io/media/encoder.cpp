@@ -2,31 +2,16 @@
 
 #include <c10/util/StringUtil.h>
 
+#include <cmath>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "io/files/error.h"
+#include "io/media/encoder_options.h"
 
 namespace weft {
 namespace {
-
-std::string known_codecs() {
-    std::string list;
-    for (const CodecEntry& entry : codec_table())
-        list += std::string(list.empty() ? "" : ", ") + entry.name;
-    return list;
-}
-
-const CodecEntry& find_codec(std::string wanted, const AVOutputFormat& target) {
-    if (wanted == "auto")
-        wanted = std::strcmp(target.name, "webm") == 0 ? "vp9" : "h264";
-    for (const CodecEntry& entry : codec_table()) {
-        if (wanted == entry.name)
-            return entry;
-    }
-    throw UsageError("--codec", c10::str("'", wanted, "' is no codec weft knows"),
-                     c10::str("choose one of ", known_codecs()));
-}
 
 double quality(const CodecEntry& entry, const WriteOptions& options) {
     if (!options.crf)
@@ -40,97 +25,63 @@ double quality(const CodecEntry& entry, const WriteOptions& options) {
     return *options.crf;
 }
 
-bool is_rgb_name(const std::string& format) {
-    const AVPixelFormat found = av_get_pix_fmt(format.c_str());
-    return found != AV_PIX_FMT_NONE && is_rgb_format(found);
-}
-
-/// The tag of the coded picture: the source's as it is, except where the coding itself changes (RGB
-/// to luma and chroma or back, codecs without a full range).
-ColorTag coded_tag(const StreamInfo& info, AVPixelFormat format, const CodecEntry& entry) {
-    ColorTag tag = info.color;
-    if (is_rgb_format(format)) {
-        tag.matrix = AVCOL_SPC_RGB;
-        tag.range = ColorRange::full;
-        tag.chroma = ChromaLocation::unspecified;
-        return tag;
-    }
-    const bool from_rgb = info.pixel_format.empty() || is_rgb_name(info.pixel_format);
-    if (from_rgb || tag.matrix == AVCOL_SPC_RGB) {
-        tag.matrix = resolved(tag, info.width, info.height).matrix;
-        tag.range = ColorRange::limited;
-    }
-    if (std::strcmp(entry.name, "prores") == 0 && tag.range == ColorRange::full)
-        tag.range = ColorRange::limited;
-    return tag;
-}
-
 }  // namespace
-
-const std::vector<CodecEntry>& codec_table() {
-    constexpr AVPixelFormat none = AV_PIX_FMT_NONE;
-    static const std::vector<CodecEntry> table = {
-        {"h264", "libx264", 18, 51, AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV444P,
-         AV_PIX_FMT_YUV444P10, none, none},
-        {"h265", "libx265", 20, 51, AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV444P,
-         AV_PIX_FMT_YUV444P10, none, none},
-        {"vp9", "libvpx-vp9", 24, 63, AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV420P,
-         AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUVA420P, AV_PIX_FMT_YUVA420P},
-        {"av1", "libaom-av1", 24, 63, AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV420P,
-         AV_PIX_FMT_YUV420P10, none, none},
-        {"prores", "prores_ks", -1, 0, AV_PIX_FMT_YUV422P10, AV_PIX_FMT_YUV422P10,
-         AV_PIX_FMT_YUV444P10, AV_PIX_FMT_YUV444P10, AV_PIX_FMT_YUVA444P10, AV_PIX_FMT_YUVA444P10},
-        {"ffv1", "ffv1", -1, 0, AV_PIX_FMT_0RGB32, AV_PIX_FMT_GBRP16, AV_PIX_FMT_0RGB32,
-         AV_PIX_FMT_GBRP16, AV_PIX_FMT_RGB32, AV_PIX_FMT_GBRAP16},
-        {"png", "png", -1, 0, AV_PIX_FMT_RGB24, AV_PIX_FMT_RGB48BE, AV_PIX_FMT_RGB24,
-         AV_PIX_FMT_RGB48BE, AV_PIX_FMT_RGBA, AV_PIX_FMT_RGBA64BE},
-    };
-    return table;
-}
 
 VideoEncoder::VideoEncoder(const StreamInfo& info, const WriteOptions& options,
                            const AVOutputFormat& target, std::string name)
     : entry_(&find_codec(options.codec, target)),
       name_(std::move(name)),
-      constant_rate_(std::strcmp(target.name, "avi") == 0),
+      constant_rate_(std::strcmp(target.name, "avi") == 0 ||
+                     std::strcmp(target.name, "yuv4mpegpipe") == 0),
       source_time_base_(info.time_base) {
-    const AVCodec* codec = avcodec_find_encoder_by_name(entry_->encoder);
-    if (codec == nullptr)
-        throw Error(name_, c10::str("this FFmpeg has no encoder ", entry_->encoder),
-                    "choose another --codec; weft doctor lists them");
-    if (avformat_query_codec(&target, codec->id, FF_COMPLIANCE_NORMAL) == 0)
-        throw Error(name_, c10::str("a .", target.name, " file cannot hold ", entry_->name),
-                    "choose another --codec, or write .mov or .mkv");
-    context_.reset(avcodec_alloc_context3(codec));
+    const AVCodec& codec = find_encoder(target);
+    context_.reset(avcodec_alloc_context3(&codec));
     TORCH_CHECK(context_ != nullptr, "out of memory");
-    configure(info, options);
+    const EncoderOptions given(options.encoder_options);
+    configure(info, options, given.pixel_format(codec).value_or(format_for(*entry_, codec, info)));
     if ((target.flags & AVFMT_GLOBALHEADER) != 0)
         context_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     Options dictionary;
     set_private(options, dictionary);
+    given.add_to(dictionary);
+    open(info, dictionary);
+}
+
+const AVCodec& VideoEncoder::find_encoder(const AVOutputFormat& target) const {
+    const bool frames = target.video_codec == AV_CODEC_ID_WRAPPED_AVFRAME;
+    const bool raw = std::strcmp(entry_->name, "raw") == 0;
+    const char* encoder = frames && raw ? "wrapped_avframe" : entry_->encoder;
+    const AVCodec* codec = avcodec_find_encoder_by_name(encoder);
+    if (codec == nullptr)
+        throw Error(name_, c10::str("this FFmpeg has no encoder ", entry_->encoder),
+                    "choose another --codec; weft doctor lists them");
+    const bool held =
+        frames ? raw : avformat_query_codec(&target, codec->id, FF_COMPLIANCE_NORMAL) != 0;
+    if (!held)
+        throw Error(name_, c10::str("a .", target.name, " file cannot hold ", entry_->name),
+                    "choose another --codec, or write .mov or .mkv");
+    return *codec;
+}
+
+void VideoEncoder::open(const StreamInfo& info, Options& dictionary) {
     clear_log();
-    const int code = avcodec_open2(context_.get(), codec, dictionary.address());
+    const int code = avcodec_open2(context_.get(), context_->codec, dictionary.address());
     if (code < 0)
         throw Error(name_,
                     c10::str("codec ", entry_->name, " does not take ", info.width, "x",
                              info.height, ": ", error_text(code)),
-                    "choose another --codec");
+                    "choose another --codec or --encoder-opts");
+    refuse_unused(dictionary, *context_->codec);
 }
 
-AVPixelFormat VideoEncoder::choose_format(const StreamInfo& info) {
-    const bool deep = info.bit_depth > 8;
-    if (info.has_alpha && entry_->alpha != AV_PIX_FMT_NONE)
-        return deep ? entry_->deep_alpha : entry_->alpha;
-    if (info.width % 2 == 0 && info.height % 2 == 0)
-        return deep ? entry_->deep : entry_->plain;
-    odd_ = entry_->odd != entry_->plain;
-    return deep ? entry_->deep_odd : entry_->odd;
-}
-
-void VideoEncoder::configure(const StreamInfo& info, const WriteOptions& options) {
+void VideoEncoder::configure(const StreamInfo& info, const WriteOptions& options,
+                             AVPixelFormat format) {
     TORCH_CHECK(info.width > 0 && info.height > 0, "a clip needs a size");
-    const AVPixelFormat format = choose_format(info);
     const ColorTag tag = coded_tag(info, format, *entry_);
+    const AVPixFmtDescriptor& layout = *av_pix_fmt_desc_get(format);
+    odd_ = !entry_->any_size && !is_rgb_format(format) &&
+           (info.width % 2 != 0 || info.height % 2 != 0) && layout.log2_chroma_w == 0;
+    format_ = format;
     AVCodecContext& context = *context_;
     context.width = static_cast<int>(info.width);
     context.height = static_cast<int>(info.height);
@@ -141,22 +92,34 @@ void VideoEncoder::configure(const StreamInfo& info, const WriteOptions& options
     context.color_primaries = static_cast<AVColorPrimaries>(tag.primaries);
     context.color_trc = static_cast<AVColorTransferCharacteristic>(tag.transfer);
     context.chroma_sample_location = static_cast<AVChromaLocation>(tag.chroma);
-    context.framerate = to_av(info.frame_rate);
+    context.thread_count = options.threads;
+    set_timing(info);
+    pictures_.emplace(format, info.width, info.height, resolved(tag, info.width, info.height));
+    if (std::strcmp(entry_->name, "gif") == 0) {
+        palette_.emplace(GraphInput{.width = context.width,
+                                    .height = context.height,
+                                    .format = format,
+                                    .time_base = context.time_base},
+                         "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1");
+        context.pix_fmt = AV_PIX_FMT_PAL8;
+    }
+}
+
+void VideoEncoder::set_timing(const StreamInfo& info) {
     const bool rate_known = !info.frame_rate.is_zero();
     if (constant_rate_ && !rate_known)
-        throw Error(name_, "the clip's frame rate is unknown, which .avi needs", "write .mkv");
-    context.time_base = to_av(constant_rate_ ? info.frame_rate.inverse() : info.time_base);
-    context.thread_count = options.threads;
+        throw Error(name_, "the clip's frame rate is unknown, which this container needs",
+                    "write .mkv");
+    context_->framerate = to_av(info.frame_rate);
+    context_->time_base = to_av(constant_rate_ ? info.frame_rate.inverse() : info.time_base);
     if (constant_rate_)
-        context.max_b_frames = 0;  // avi stores no times that could be out of order
-    ColorTag shown = resolved(tag, info.width, info.height);
-    pictures_.emplace(format, info.width, info.height, shown);
+        context_->max_b_frames = 0;  // what stores no times cannot store them out of order
 }
 
 void VideoEncoder::set_private(const WriteOptions& options, Options& dictionary) const {
     const std::string name = entry_->name;
     const double crf = quality(*entry_, options);
-    if (crf >= 0)
+    if (crf >= 0 && entry_->kind != CodecKind::hardware)
         dictionary.set("crf", c10::str(crf));
     if (name == "h264" || name == "h265")
         dictionary.set("preset", options.preset);
@@ -168,8 +131,16 @@ void VideoEncoder::set_private(const WriteOptions& options, Options& dictionary)
         dictionary.set("cpu-used", name == "vp9" ? "3" : "6");
         dictionary.set("row-mt", "1");
     }
-    if (name == "prores")
-        dictionary.set("profile", has_alpha_plane(context_->pix_fmt) || odd_ ? "4444" : "hq");
+    if (std::strcmp(entry_->encoder, "prores_ks") == 0)
+        dictionary.set("profile", format_ == AV_PIX_FMT_YUV422P10 ? "hq" : "4444");
+    if (name == "h264_nvenc" || name == "h265_nvenc") {
+        dictionary.set("rc", "vbr");
+        dictionary.set("cq", c10::str(crf));
+    }
+    if (name == "h264_qsv" || name == "h265_qsv")
+        dictionary.set("global_quality", c10::str(std::lround(crf)));
+    if (name == "raw")
+        context_->strict_std_compliance = FF_COMPLIANCE_UNOFFICIAL;  // y4m of more than 8 bits
     if (name == "ffv1") {
         dictionary.set("level", "3");
         dictionary.set("slicecrc", "1");
@@ -194,7 +165,8 @@ int64_t VideoEncoder::ticks_of(const Time& time) const {
     const Time off = time - Time::of(ticks, time_base());
     const Time limit(source_time_base_);
     if (off > limit || Time() - off > limit)
-        throw Error(name_, "an .avi file cannot hold a variable frame rate", "write .mkv or .mp4");
+        throw Error(name_, "this container cannot hold a variable frame rate",
+                    "write .mkv or .mp4, or make it constant with --fps");
     return ticks;
 }
 
@@ -218,10 +190,26 @@ void VideoEncoder::send(const Frame& frame, const Time& time) {
                 time_base().num(), "/", time_base().den(), ", frame ", frame.index, " does not");
     last_pts_ = picture->pts;
     durations_[picture->pts] = std::max<int64_t>(1, frame.duration.ticks(time_base()));
-    give(picture.get());
+    if (palette_)
+        palette_->put(picture.get());
+    else
+        give(picture.get());
+    give_reduced();
+}
+
+/// Encodes the pictures that have got their palette.
+void VideoEncoder::give_reduced() {
+    const FrameHandle reduced = make_frame();
+    while (palette_ && palette_->take(*reduced)) {
+        give(reduced.get());
+        av_frame_unref(reduced.get());
+    }
 }
 
 void VideoEncoder::flush() {
+    if (palette_)
+        palette_->put(nullptr);
+    give_reduced();
     give(nullptr);
 }
 

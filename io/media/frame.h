@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,6 +38,8 @@ struct SideStream {
     bool is_default = false;  // disposition
 };
 
+class LiveStreams;  // streams of a pipe beside its picture (live_streams.h)
+
 /// What is known of a clip before its frames are read.
 struct StreamInfo {
     std::filesystem::path path;  // empty for clips that come from no file
@@ -57,9 +60,13 @@ struct StreamInfo {
     Time duration;                 // declared length; 0 where unknown
     ColorTag color;                // as tagged
     int bit_depth = 8;             // of the widest component
+    bool is_float = false;         // components are floating point; bit_depth is then 16 or 32
     bool has_alpha = false;
     bool interlaced = false;
+    // Number in the name of the first file of an image sequence, whatever part of it is read.
+    int64_t first_number = 1;
     std::vector<SideStream> others;
+    std::shared_ptr<LiveStreams> live;  // of a pipe opened with keep_streams; else null
 };
 
 /// Gives the frames of a clip in the order they are shown. Thread-safe: no (one caller at a time).

@@ -8,6 +8,7 @@
 
 #include "io/files/error.h"
 #include "io/media/convert.h"
+#include "io/media/exr.h"
 
 extern "C" {
 #include <libavutil/display.h>
@@ -130,6 +131,34 @@ std::string tag_value(const AVDictionary* tags, const char* key) {
     return entry != nullptr ? entry->value : "";
 }
 
+/// True for VP8 and VP9 whose alpha travels beside the picture (WebM's AlphaMode).
+bool has_separate_alpha(const AVStream& stream) {
+    const AVCodecID codec = stream.codecpar->codec_id;
+    return (codec == AV_CODEC_ID_VP8 || codec == AV_CODEC_ID_VP9) &&
+           tag_value(stream.metadata, "alpha_mode") == "1";
+}
+
+/// Opens a file, or with a prepared context what its I/O brings. libav frees the context on
+/// failure.
+InputHandle open_context(AVFormatContext* context, const fs::path& path, int64_t max_pixels) {
+    clear_log();
+    Options options;
+    options.set("protocol_whitelist", "file");
+    options.set("format_whitelist", allowed_formats());
+    if (context == nullptr)
+        options.set("pattern_type", "none");
+    const std::string url = context == nullptr ? file_url(path) : std::string();
+    const int code = avformat_open_input(&context, url.c_str(), nullptr, options.address());
+    if (code == AVERROR(EACCES))
+        throw Error(path.string(), "may not be read", "check its permissions");
+    if (code < 0)
+        throw Error(path.string(), "is no media file weft can read: " + error_text(code),
+                    "check that the file is whole and a video");
+    InputHandle input(context);
+    probe_streams(*input, path, max_pixels);
+    return input;
+}
+
 void fill_timing(const AVFormatContext& input, AVStream& stream, StreamInfo& info) {
     info.frame_rate = from_av(stream.avg_frame_rate);
     if (info.frame_rate.is_zero())
@@ -147,28 +176,36 @@ void fill_timing(const AVFormatContext& input, AVStream& stream, StreamInfo& inf
 
 InputHandle open_input(const fs::path& path, int64_t max_pixels) {
     check_file(path);
-    clear_log();
-    Options options;
-    options.set("protocol_whitelist", "file");
-    options.set("format_whitelist", allowed_formats());
-    options.set("pattern_type", "none");
-    AVFormatContext* opened = nullptr;
-    const int code =
-        avformat_open_input(&opened, file_url(path).c_str(), nullptr, options.address());
-    if (code == AVERROR(EACCES))
-        throw Error(path.string(), "may not be read", "check its permissions");
-    if (code < 0)
-        throw Error(path.string(), "is no media file weft can read: " + error_text(code),
-                    "check that the file is whole and a video");
-    InputHandle input(opened);
-    probe_streams(*input, path, max_pixels);
-    return input;
+    return open_context(nullptr, path, max_pixels);
+}
+
+InputHandle open_input(PipeInput& pipe, const fs::path& path, int64_t max_pixels) {
+    try {
+        AVFormatContext* context = avformat_alloc_context();
+        TORCH_CHECK(context != nullptr, "out of memory");
+        context->pb = pipe.io();
+        return open_context(context, path, max_pixels);
+    } catch (const Error&) {
+        if (pipe.stopped())
+            throw Interrupted("the pipe was not read to its end");
+        throw;
+    }
 }
 
 Time declared_duration(const AVStream& stream) {
     if (stream.duration != AV_NOPTS_VALUE && stream.duration > 0)
         return Time::of(stream.duration, from_av(stream.time_base));
     return tagged_duration(stream);
+}
+
+const AVCodec* decoder_for(const AVStream& stream) {
+    const AVCodecID codec = stream.codecpar->codec_id;
+    if (has_separate_alpha(stream)) {
+        const char* name = codec == AV_CODEC_ID_VP9 ? "libvpx-vp9" : "libvpx";
+        if (const AVCodec* decoder = avcodec_find_decoder_by_name(name))
+            return decoder;
+    }
+    return avcodec_find_decoder(codec);
 }
 
 int main_video_stream(const AVFormatContext& input) {
@@ -206,10 +243,14 @@ StreamInfo stream_info(const AVFormatContext& input, int index, const fs::path& 
     if (turned && !info.sar.is_zero())
         info.sar = info.sar.inverse();
     fill_timing(input, stream, info);
-    const auto format = static_cast<AVPixelFormat>(parameters.format);
-    if (parameters.format != AV_PIX_FMT_NONE) {
+    const AVPixelFormat format = has_separate_alpha(stream)
+                                     ? AV_PIX_FMT_YUVA420P
+                                     : static_cast<AVPixelFormat>(parameters.format);
+    if (format != AV_PIX_FMT_NONE) {
         info.pixel_format = av_get_pix_fmt_name(format);
-        info.bit_depth = format_depth(format);
+        info.bit_depth =
+            parameters.codec_id == AV_CODEC_ID_EXR ? exr_channel_bits(path) : format_depth(format);
+        info.is_float = (av_pix_fmt_desc_get(format)->flags & AV_PIX_FMT_FLAG_FLOAT) != 0;
         info.has_alpha = has_alpha_plane(format);
         info.color = stream_color(parameters);
         if (turned && !is_rgb_format(format))

@@ -1,6 +1,6 @@
 #include "io/media/inspect.h"
 
-#include "io/media/encoder.h"
+#include "io/media/codecs.h"
 #include "io/media/input.h"
 
 namespace weft {
@@ -29,7 +29,7 @@ MediaInfo inspect_media(const std::filesystem::path& path) {
 std::vector<std::string> available_codecs() {
     std::vector<std::string> names;
     for (const CodecEntry& entry : codec_table()) {
-        if (avcodec_find_encoder_by_name(entry.encoder) != nullptr)
+        if (is_available(entry))
             names.emplace_back(entry.name);
     }
     return names;

@@ -28,8 +28,8 @@ std::string cut_message(const Time& end, const Time& declared) {
 
 }  // namespace
 
-PacketReader::PacketReader(AVFormatContext& input, int stream)
-    : input_(input), stream_(stream), packet_(make_packet()) {}
+PacketReader::PacketReader(AVFormatContext& input, int stream, LiveStreams* others)
+    : input_(input), stream_(stream), others_(others), packet_(make_packet()) {}
 
 void PacketReader::note(const AVPacket& packet) {
     const int64_t stamp = packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts;
@@ -56,12 +56,28 @@ const AVPacket* PacketReader::next() {
             return nullptr;
         }
         note(*packet_);
-        if (packet_->stream_index != stream_)
+        if (packet_->stream_index != stream_) {
+            if (others_ != nullptr)
+                others_->push(*packet_);
             continue;
+        }
         ++packets_;
         if ((packet_->flags & AV_PKT_FLAG_CORRUPT) != 0)
             problem_ = "a packet is incomplete";
         return packet_.get();
+    }
+}
+
+void PacketReader::pass_others(const Time& end) {
+    const Time beyond = end + Time(1, 1);  // streams are interleaved to within a second
+    while (others_ != nullptr && av_read_frame(&input_, packet_.get()) >= 0) {
+        const Rational base = from_av(input_.streams[packet_->stream_index]->time_base);
+        const bool past = packet_->dts != AV_NOPTS_VALUE && Time::of(packet_->dts, base) > beyond;
+        if (packet_->stream_index != stream_)
+            others_->push(*packet_);
+        av_packet_unref(packet_.get());
+        if (past)
+            return;
     }
 }
 

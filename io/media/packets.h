@@ -6,6 +6,7 @@
 #include <string>
 
 #include "io/media/libav.h"
+#include "io/media/live_streams.h"
 
 namespace weft {
 
@@ -14,11 +15,16 @@ namespace weft {
 class PacketReader {
   public:
     /// Reads from the current position of `input`, which must outlive this.
-    PacketReader(AVFormatContext& input, int stream);
+    /// @param others takes the packets of the other streams; may be null
+    PacketReader(AVFormatContext& input, int stream, LiveStreams* others = nullptr);
 
     /// The next packet of the stream, owned by this until the next call; null at the end of the
     /// file.
     const AVPacket* next();
+
+    /// Passes packets on to `others` until all of it is read or a packet starts after `end`, of the
+    /// input's clock.
+    void pass_others(const Time& end);
 
     /// What was wrong with the packet just read or with reading it; empty: nothing.
     const std::string& problem() const { return problem_; }
@@ -32,6 +38,7 @@ class PacketReader {
 
     AVFormatContext& input_;
     int stream_;
+    LiveStreams* others_;
     PacketHandle packet_;
     std::string problem_;
     int64_t packets_ = 0;            // of the stream

@@ -10,6 +10,7 @@
 #include "io/media/input.h"
 #include "io/media/packets.h"
 #include "io/media/seek.h"
+#include "io/media/sequence.h"
 
 namespace weft {
 namespace {
@@ -36,7 +37,7 @@ bool is_harmless(const std::string& line) {
 /// Opens the decoder of a stream with weft's limits.
 CodecHandle open_decoder(const AVStream& stream, const ReadOptions& options,
                          const std::string& name) {
-    const AVCodec* codec = avcodec_find_decoder(stream.codecpar->codec_id);
+    const AVCodec* codec = decoder_for(stream);
     if (codec == nullptr)
         throw Error(name,
                     c10::str("no decoder for '", avcodec_get_name(stream.codecpar->codec_id), "'"),
@@ -82,9 +83,11 @@ class VideoReader final : public FrameSource {
     bool after_end(const Decoded& decoded) const;
     int64_t shown_ticks(const Decoded& decoded) const;
     Frame delivered(const Decoded& decoded);
+    void end_others();
 
     std::filesystem::path path_;
     ReadOptions options_;
+    std::unique_ptr<PipeInput> pipe_;  // null for files; before what reads it
     InputHandle input_;
     int stream_ = -1;
     StreamInfo info_;
@@ -110,7 +113,11 @@ class VideoReader final : public FrameSource {
 VideoReader::VideoReader(std::filesystem::path path, const ReadOptions& options)
     : path_(std::move(path)),
       options_(options),
-      input_(open_input(path_, options_.max_pixels)),
+      pipe_(locate_input(path_).kind == Location::Kind::pipe
+                ? std::make_unique<PipeInput>(path_, options_.stop)
+                : nullptr),
+      input_(pipe_ == nullptr ? open_input(path_, options_.max_pixels)
+                              : open_input(*pipe_, path_, options_.max_pixels)),
       stream_(main_video_stream(*input_)) {
     if (stream_ < 0)
         throw Error(path_.string(), "holds no video stream", "choose a file with a picture");
@@ -127,15 +134,17 @@ VideoReader::VideoReader(std::filesystem::path path, const ReadOptions& options)
                              options_.max_pixels, " pixels"),
                     "check that the file is whole, or scale it down first");
     info_ = stream_info(*input_, stream_, path_);
+    if (pipe_ != nullptr && options_.keep_streams)
+        info_.live = std::make_shared<LiveStreams>(*input_, stream_);
     start_decoder();
-    if (options_.from && !info_.interlaced)
+    if (options_.from && !info_.interlaced && pipe_ == nullptr)
         seek_ = plan_seek(path_, stream_, *options_.from);
 }
 
 void VideoReader::start_decoder() {
     decoder_ = open_decoder(*input_->streams[stream_], options_, path_.string());
     decoder_->opaque = &log_;
-    packets_.emplace(*input_, stream_);
+    packets_.emplace(*input_, stream_, info_.live.get());
 }
 
 std::vector<std::string> VideoReader::warnings() const {
@@ -166,6 +175,8 @@ void VideoReader::damaged(const std::string& what) {
 /// Sends one packet to the decoder, or the end of the stream.
 void VideoReader::feed() {
     const AVPacket* packet = packets_->next();
+    if (packet == nullptr && pipe_ != nullptr && pipe_->stopped())
+        throw Interrupted("the pipe was not read to its end");
     if (!packets_->problem().empty())
         damaged(packets_->problem());
     const int code = avcodec_send_packet(decoder_.get(), packet);
@@ -348,13 +359,23 @@ void VideoReader::reach_start() {
     } while (before_start(ahead_));
 }
 
+/// Reads on to where the other streams of a pipe reach the end of the part.
+void VideoReader::end_others() {
+    if (info_.live == nullptr || ahead_.frame == nullptr)
+        return;
+    packets_->pass_others(Time::of(ahead_.pts, info_.time_base));
+    ahead_.frame.reset();
+}
+
 std::optional<Frame> VideoReader::next() {
     if (!started_) {
         started_ = true;
         reach_start();
     }
-    if (ahead_.frame == nullptr || after_end(ahead_))
+    if (ahead_.frame == nullptr || after_end(ahead_)) {
+        end_others();
         return std::nullopt;
+    }
     const Decoded current = std::exchange(ahead_, Decoded{});
     ahead_ = pull();
     return delivered(current);
@@ -364,6 +385,9 @@ std::optional<Frame> VideoReader::next() {
 
 std::unique_ptr<FrameSource> open_video(const std::filesystem::path& path,
                                         const ReadOptions& options) {
+    const Location location = locate_input(path);
+    if (location.kind == Location::Kind::sequence)
+        return open_sequence(location, options);
     return std::make_unique<VideoReader>(path, options);
 }
 

@@ -4,9 +4,11 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "io/files/error.h"
 #include "io/media/input.h"
+#include "io/media/muxer.h"
 
 namespace weft {
 namespace {
@@ -66,8 +68,22 @@ uint32_t fitting_tag(const AVOutputFormat& format, const AVCodecParameters& para
     return 0;
 }
 
+/// Tracks that muxers make anew: mov's timecode from the picture's tag, its chapter titles from the
+/// chapters.
+bool is_derived(const AVStream& stream, const AVFormatContext& input) {
+    const AVCodecParameters& parameters = *stream.codecpar;
+    const bool titles = input.nb_chapters > 0 && parameters.codec_id == AV_CODEC_ID_BIN_DATA &&
+                        parameters.codec_tag == MKTAG('t', 'e', 'x', 't');
+    return titles || parameters.codec_tag == MKTAG('t', 'm', 'c', 'd');
+}
+
 std::string container_name(const AVFormatContext& output) {
-    return std::string(".") + output.oformat->name;
+    const bool matroska = std::strcmp(output.oformat->name, "matroska") == 0;
+    return c10::str(".", matroska ? "mkv" : output.oformat->name);
+}
+
+bool is_cover(const AVStream& stream) {
+    return (stream.disposition & AV_DISPOSITION_ATTACHED_PIC) != 0 && stream.attached_pic.size > 0;
 }
 
 bool is_matroska(const AVFormatContext& output) {
@@ -77,34 +93,36 @@ bool is_matroska(const AVFormatContext& output) {
 
 }  // namespace
 
-void write_packet(AVFormatContext& output, AVPacket& packet, const std::string& name) {
-    int code = av_interleaved_write_frame(&output, &packet);
-    if (code >= 0 && output.pb != nullptr && output.pb->error < 0)
-        code = output.pb->error;
-    if (code < 0)
-        throw Error(name, "cannot be written: " + error_text(code),
-                    "free some space or choose another folder");
-}
-
-StreamCopy::StreamCopy(const WriteOptions& options, AVFormatContext& output, AVStream& video)
+StreamCopy::StreamCopy(const WriteOptions& options, AVFormatContext& output, AVStream& video,
+                       std::shared_ptr<LiveStreams> live)
     : path_(options.side_source),
+      live_(std::move(live)),
       output_(output),
-      input_(open_input(options.side_source)),
-      main_video_(main_video_stream(*input_)),
+      input_(live_ != nullptr ? live_->describe() : open_input(options.side_source)),
+      main_video_(live_ != nullptr ? live_->picture() : main_video_stream(*input_)),
       from_(options.from.value_or(Time())),
       cut_start_(options.from.has_value()),
       to_(options.to),
       target_(input_->nb_streams, -1),
       pending_(make_packet()) {
-    if (main_video_ >= 0) {
-        const AVStream& source = *input_->streams[main_video_];
-        copy_tags(source.metadata, &video.metadata);
-        video.disposition = source.disposition;
-        copy_picture_side_data(source, video);
-    }
+    if (main_video_ >= 0)
+        describe_picture(video);
     copy_tags(input_->metadata, &output_.metadata);
     add_streams();
     copy_chapters();
+    if (live_ == nullptr)
+        prepare_reading();
+}
+
+void StreamCopy::describe_picture(AVStream& video) {
+    const AVStream& source = *input_->streams[main_video_];
+    copy_tags(source.metadata, &video.metadata);
+    video.disposition = source.disposition;
+    copy_picture_side_data(source, video);
+}
+
+/// Looks ahead for what the header must say, and goes near the start of a part.
+void StreamCopy::prepare_reading() {
     if (!cut_start_ && is_matroska(output_))
         declare_priming();
     if (cut_start_ && from_ > Time(10, 1)) {
@@ -112,6 +130,13 @@ StreamCopy::StreamCopy(const WriteOptions& options, AVFormatContext& output, AVS
         // A failed seek leaves the position at the start, which is only slower.
         static_cast<void>(av_seek_frame(input_.get(), -1, target, AVSEEK_FLAG_BACKWARD));
     }
+}
+
+/// Reads a packet; AVERROR(EAGAIN) where a pipe has none yet.
+int StreamCopy::read(AVPacket& packet) {
+    if (live_ == nullptr)
+        return av_read_frame(input_.get(), &packet);
+    return live_->pop(packet) ? 0 : AVERROR(EAGAIN);
 }
 
 bool StreamCopy::can_hold(const AVStream& source) const {
@@ -128,10 +153,13 @@ void StreamCopy::add_streams() {
     for (unsigned i = 0; i < input_->nb_streams; ++i) {
         AVStream& source = *input_->streams[i];
         const SideStream side = side_stream(source);
-        const bool timecode = source.codecpar->codec_tag == MKTAG('t', 'm', 'c', 'd');
         source.discard = AVDISCARD_ALL;
-        if (static_cast<int>(i) == main_video_ || timecode)
-            continue;  // a timecode track is made anew from the stream's timecode tag
+        if (static_cast<int>(i) == main_video_ || is_derived(source, *input_))
+            continue;
+        if (is_cover(source) && std::strcmp(output_.oformat->name, "matroska") == 0) {
+            add_attachment(source);
+            continue;
+        }
         if (can_hold(source)) {
             source.discard = AVDISCARD_DEFAULT;
             add_stream(source);
@@ -172,6 +200,24 @@ void StreamCopy::add_stream(const AVStream& source) {
     stream.avg_frame_rate = source.avg_frame_rate;
     stream.sample_aspect_ratio = source.sample_aspect_ratio;
     copy_side_data(source, stream);
+}
+
+/// A cover as Matroska keeps it: a file with a name and a type.
+void StreamCopy::add_attachment(const AVStream& source) {
+    AVStream& stream = new_stream(source);
+    target_[source.index] = -1;  // it has no packets
+    AVCodecParameters& parameters = *stream.codecpar;
+    parameters.codec_type = AVMEDIA_TYPE_ATTACHMENT;
+    parameters.codec_id = source.codecpar->codec_id;
+    parameters.extradata = static_cast<uint8_t*>(
+        av_mallocz(static_cast<size_t>(source.attached_pic.size) + AV_INPUT_BUFFER_PADDING_SIZE));
+    TORCH_CHECK(parameters.extradata != nullptr, "out of memory");
+    std::memcpy(parameters.extradata, source.attached_pic.data, source.attached_pic.size);
+    parameters.extradata_size = source.attached_pic.size;
+    const bool png = parameters.codec_id == AV_CODEC_ID_PNG;
+    const int keep = AV_DICT_DONT_OVERWRITE;
+    av_dict_set(&stream.metadata, "filename", png ? "cover.png" : "cover.jpg", keep);
+    av_dict_set(&stream.metadata, "mimetype", png ? "image/png" : "image/jpeg", keep);
 }
 
 void StreamCopy::add_recoded(const AVStream& source, std::unique_ptr<AudioRecoder> recoder) {
@@ -258,7 +304,9 @@ bool StreamCopy::place(AVPacket& packet) const {
 bool StreamCopy::advance() {
     while (!ended_ && !has_pending_) {
         av_packet_unref(pending_.get());
-        const int code = av_read_frame(input_.get(), pending_.get());
+        const int code = read(*pending_);
+        if (code == AVERROR(EAGAIN) && live_ != nullptr)
+            break;
         if (code == AVERROR_EOF) {
             ended_ = true;
             break;

@@ -10,6 +10,7 @@
 
 #include "io/media/audio_recoder.h"
 #include "io/media/libav.h"
+#include "io/media/live_streams.h"
 #include "io/media/writer.h"
 
 namespace weft {
@@ -22,7 +23,9 @@ class StreamCopy {
   public:
     /// Adds the streams to `output` (before its header is written), with the tags of the picture's
     /// stream on `video`.
-    StreamCopy(const WriteOptions& options, AVFormatContext& output, AVStream& video);
+    /// @param live the streams of a pipe, read instead of options.side_source; may be null
+    StreamCopy(const WriteOptions& options, AVFormatContext& output, AVStream& video,
+               std::shared_ptr<LiveStreams> live = nullptr);
 
     /// Writes all packets up to `time` of the output's clock.
     void write_until(const Time& time);
@@ -32,8 +35,12 @@ class StreamCopy {
     const std::vector<std::string>& warnings() const { return warnings_; }
 
   private:
+    int read(AVPacket& packet);
+    void describe_picture(AVStream& video);
+    void prepare_reading();
     void add_streams();
     void add_stream(const AVStream& source);
+    void add_attachment(const AVStream& source);
     void add_recoded(const AVStream& source, std::unique_ptr<AudioRecoder> recoder);
     AVStream& new_stream(const AVStream& source);
     bool can_hold(const AVStream& source) const;
@@ -46,6 +53,7 @@ class StreamCopy {
     void recode(const AVPacket* packet, int stream);
 
     std::filesystem::path path_;
+    std::shared_ptr<LiveStreams> live_;
     AVFormatContext& output_;
     InputHandle input_;
     int main_video_ = -1;
@@ -60,8 +68,5 @@ class StreamCopy {
     bool ended_ = false;
     std::vector<std::string> warnings_;
 };
-
-/// Hands a packet to the muxer; Error naming `name` where it or the disk refuses.
-void write_packet(AVFormatContext& output, AVPacket& packet, const std::string& name);
 
 }  // namespace weft

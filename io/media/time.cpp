@@ -112,6 +112,24 @@ Position Position::parse(const std::string& text, const std::string& option) {
     return {.time = Time(seconds), .frame = std::nullopt};
 }
 
+std::optional<Rational> parse_rate(const std::string& text) {
+    static const std::regex pattern("([0-9]{1,9})(?:/([0-9]{1,9})|\\.([0-9]{1,9}))?");
+    std::smatch match;
+    if (!std::regex_match(text, match, pattern))
+        return std::nullopt;
+    if (match[2].matched && std::stoll(match[2]) == 0)
+        return std::nullopt;
+    Rational rate = match[2].matched ? Rational(std::stoll(match[1]), std::stoll(match[2]))
+                                     : decimal(match[1], match[3]);
+    if (match[3].matched) {
+        const Rational ntsc(std::llround(std::ceil(rate.value())) * 1000, 1001);
+        if (std::abs(ntsc.value() - rate.value()) < 0.006)
+            rate = ntsc;
+    }
+    const bool fits = rate >= Rational(1, 1000) && rate <= Rational(1000);
+    return fits ? std::optional(rate) : std::nullopt;
+}
+
 std::string to_string(const Time& time) {
     const int64_t ms = std::llabs(time.ticks({1, 1000}));
     std::array<char, 48> text{};

@@ -76,6 +76,10 @@ struct Position {
     static Position parse(const std::string& text, const std::string& option);
 };
 
+/// Reads a frame rate: "24", "30000/1001", or "29.97" and the like, which stand for n*1000/1001.
+/// nullopt for anything else and outside 1/1000 .. 1000 frames a second.
+std::optional<Rational> parse_rate(const std::string& text);
+
 /// "0:01:02.500", for messages.
 std::string to_string(const Time& time);
 

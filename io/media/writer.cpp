@@ -2,42 +2,23 @@
 
 #include <c10/util/StringUtil.h>
 
-#include <cctype>
+#include <unistd.h>
+
 #include <cstring>
 #include <utility>
 
 #include "io/files/error.h"
 #include "io/media/encoder.h"
+#include "io/media/location.h"
+#include "io/media/muxer.h"
 #include "io/media/output_file.h"
+#include "io/media/sequence.h"
 #include "io/media/stream_copy.h"
 
 namespace weft {
 namespace fs = std::filesystem;
 
 namespace {
-
-struct OutputDelete {
-    void operator()(AVFormatContext* p) const {
-        avio_closep(&p->pb);
-        avformat_free_context(p);
-    }
-};
-
-using OutputHandle = std::unique_ptr<AVFormatContext, OutputDelete>;
-
-const std::string space_hint = "free some space or choose another folder";
-
-/// The container the name's ending asks for.
-const AVOutputFormat& container_for(const fs::path& path) {
-    std::string name = path.filename().string();
-    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    const AVOutputFormat* format = av_guess_format(nullptr, name.c_str(), nullptr);
-    if (format == nullptr || (format->flags & AVFMT_NOFILE) != 0 ||
-        format->video_codec == AV_CODEC_ID_NONE || std::strcmp(format->name, "gif") == 0)
-        throw Error(path.string(), "its ending names no video container",
-                    "end it in .mp4, .mov, .mkv, .webm or .avi");
-    return *format;
-}
 
 /// Refuses to write over what is being read, whatever names and links lead there.
 const fs::path& checked_target(const fs::path& path, const StreamInfo& info,
@@ -47,18 +28,36 @@ const fs::path& checked_target(const fs::path& path, const StreamInfo& info,
     return path;
 }
 
-OutputHandle open_output(const AVOutputFormat& format, const OutputFile& file) {
-    clear_log();
-    AVFormatContext* made = nullptr;
-    int code = avformat_alloc_output_context2(&made, &format, nullptr, file.part().c_str());
-    TORCH_CHECK(code >= 0, "no muxer: ", error_text(code));
-    OutputHandle output(made);
-    code =
-        avio_open2(&output->pb, file_url(file.part()).c_str(), AVIO_FLAG_WRITE, nullptr, nullptr);
-    if (code < 0)
-        throw Error(file.target().string(), "cannot be written: " + error_text(code), space_hint);
-    return output;
-}
+/// Where a clip is written: a file that grows under another name, or a pipe.
+class Target {
+  public:
+    Target(const fs::path& path, const WriteOptions& options)
+        : pipe_(locate_output(path).kind == Location::Kind::pipe), path_(path) {
+        if (path == "-" && ::isatty(STDOUT_FILENO) != 0)
+            throw UsageError("-o", "standard output is a terminal", "send it to a pipe or a file");
+        if (!pipe_)
+            file_.emplace(path, options.overwrite ? OutputFile::Existing::replace
+                                                  : OutputFile::Existing::refuse);
+    }
+
+    bool is_pipe() const { return pipe_; }
+
+    std::string url() const {
+        if (path_ == "-")
+            return c10::str("pipe:", STDOUT_FILENO);
+        return file_url(pipe_ ? path_ : file_->part());
+    }
+
+    void commit() {
+        if (file_)
+            file_->commit();
+    }
+
+  private:
+    bool pipe_;
+    fs::path path_;
+    std::optional<OutputFile> file_;
+};
 
 class VideoWriter final : public FrameSink {
   public:
@@ -70,7 +69,6 @@ class VideoWriter final : public FrameSink {
     std::vector<std::string> warnings() const override;
 
   private:
-    void start();
     void drain();
     void write_held();
     void fit_last_duration();
@@ -80,7 +78,7 @@ class VideoWriter final : public FrameSink {
     std::string name_;
     StreamInfo info_;
     Time from_;
-    OutputFile file_;
+    Target target_;
     OutputHandle output_;
     VideoEncoder encoder_;
     AVStream* stream_ = nullptr;
@@ -100,9 +98,9 @@ VideoWriter::VideoWriter(const fs::path& path, const StreamInfo& info, const Wri
     : name_(path.string()),
       info_(info),
       from_(options.from.value_or(Time())),
-      file_(checked_target(path, info, options),
-            options.overwrite ? OutputFile::Existing::replace : OutputFile::Existing::refuse),
-      output_(open_output(container_for(path), file_)),
+      target_(checked_target(path, info, options), options),
+      output_(open_output(container_for(path, target_.is_pipe(), options.container), target_.url(),
+                          name_)),
       encoder_(info, options, *output_->oformat, name_),
       packet_(make_packet()),
       held_(make_packet()),
@@ -114,20 +112,13 @@ VideoWriter::VideoWriter(const fs::path& path, const StreamInfo& info, const Wri
         (std::strcmp(output_->oformat->name, "mp4") == 0 ||
          std::strcmp(output_->oformat->name, "mov") == 0))
         stream_->codecpar->codec_tag = MKTAG('h', 'v', 'c', '1');  // what Apple's players ask for
-    if (!options.side_source.empty())
-        others_.emplace(options, *output_, *stream_);
-    start();
-}
-
-void VideoWriter::start() {
-    Options options;
-    const int64_t clock = info_.time_base.den();
-    if (clock >= 1000 && clock <= 1'000'000)  // mp4, mov: start offsets are counted in this unit
-        options.set("movie_timescale", std::to_string(clock));
-    clear_log();
-    const int code = avformat_write_header(output_.get(), options.address());
-    if (code < 0)
-        throw Error(name_, "cannot be written: " + error_text(code), space_hint);
+    const bool readable = !options.side_source.empty() &&
+                          locate_input(options.side_source).kind == Location::Kind::file;
+    if (info.live != nullptr || readable)
+        others_.emplace(options, *output_, *stream_, info.live);
+    if (encoder_.keeps_alpha() && stream_->codecpar->codec_id == AV_CODEC_ID_VP9)
+        av_dict_set(&stream_->metadata, "alpha_mode", "1", 0);  // WebM's sign for it
+    write_header(*output_, info_.time_base, name_);
 }
 
 void VideoWriter::check_size(const Frame& frame) const {
@@ -191,14 +182,8 @@ void VideoWriter::finish() {
     write_held();
     if (others_)
         others_->finish(cut_at_last_frame_ ? std::optional<Time>(end_) : std::nullopt);
-    int code = av_write_trailer(output_.get());
-    if (code >= 0 && output_->pb->error < 0)
-        code = output_->pb->error;
-    const int closed = avio_closep(&output_->pb);
-    if (code < 0 || closed < 0)
-        throw Error(name_, "cannot be completed: " + error_text(code < 0 ? code : closed),
-                    space_hint);
-    file_.commit();
+    write_trailer(*output_, name_);
+    target_.commit();
 }
 
 std::vector<std::string> VideoWriter::warnings() const {
@@ -216,6 +201,12 @@ std::vector<std::string> VideoWriter::warnings() const {
 
 std::unique_ptr<FrameSink> create_video(const fs::path& path, const StreamInfo& info,
                                         const WriteOptions& options) {
+    const Location location =
+        locate_output(path, options.codec == "auto" ? ".png" : "." + options.codec);
+    const bool pictures = location.kind == Location::Kind::sequence ||
+                          (names_picture(path) && options.container == "auto");
+    if (pictures)
+        return create_pictures(location, info, options);
     return std::make_unique<VideoWriter>(path, info, options);
 }
 

@@ -5,14 +5,28 @@
 #include <optional>
 #include <string>
 
+#include "io/files/error.h"
 #include "io/media/frame.h"
 
 namespace weft {
 
+/// The reader of a pipe that was being written has gone: no failure a user needs to hear of.
+class ClosedPipe : public Error {
+  public:
+    using Error::Error;
+};
+
 /// How a clip is encoded and what travels along with it.
 struct WriteOptions {
-    /// h264 h265 vp9 av1 prores ffv1 png; "auto": vp9 for .webm, h264 otherwise.
+    /// A name of available_codecs(); "auto": what the container is made for (vp9 in .webm), h264
+    /// otherwise. Image sequences: "auto" or their own ending.
     std::string codec = "auto";
+    /// libav's name of the container ("matroska", "nut", "mpegts", "yuv4mpegpipe" ...); "auto": by
+    /// the name's ending; matroska for pipes.
+    std::string container = "auto";
+    /// Further options of libavcodec's encoder, "key=value:key=value" ("\\:" inside a value);
+    /// pix_fmt chooses the pixel format. They override what weft sets.
+    std::string encoder_options = {};
     /// Constant quality, 0 (best) to 51 (h264, h265) or 63 (vp9, av1); default 18, 20, 24, 24.
     std::optional<double> crf = std::nullopt;
     /// Encoder speed, "ultrafast" to "veryslow" (h264, h265); default "medium".
@@ -34,7 +48,9 @@ struct WriteOptions {
 };
 
 /// Writes frames to a video file; the container follows from the name (.mp4 .mov .mkv .webm .avi
-/// ...).
+/// .gif ...). A picture's ending (.png .jpg .tif .dpx .exr) makes one picture, with a pattern
+/// ("shot.%04d.exr") or a folder an image sequence numbered like the source; "-" or a FIFO a
+/// stream.
 ///
 /// Size, pixel aspect, colour tags, time base and frame rate come from `info`; frames must have its
 /// size. Frame times are kept exactly where the container can (mp4, mov, avi; mkv and webm count in

@@ -8,8 +8,6 @@
 #include <cstdlib>
 #include <memory>
 
-#include "io/media/reader.h"
-
 namespace weft::test {
 namespace fs = std::filesystem;
 
@@ -101,6 +99,25 @@ std::vector<Frame> frames_of(const fs::path& path) {
     const auto source = open_video(path);
     while (auto frame = source->next()) frames.push_back(std::move(*frame));
     return frames;
+}
+
+Told copy_clip(const fs::path& in, const fs::path& out, WriteOptions options,
+               const ReadOptions& part) {
+    const auto source = open_video(in, part);
+    std::unique_ptr<FrameSink> sink;
+    options.side_source = in;
+    options.preset = "ultrafast";
+    while (const auto frame = source->next()) {
+        if (sink == nullptr) {
+            if (part.from)
+                options.from = frame->time;
+            sink = create_video(out, source->info(), options);
+        }
+        sink->put(*frame);
+    }
+    REQUIRE(sink != nullptr);
+    sink->finish();
+    return {.reader = source->warnings(), .writer = sink->warnings()};
 }
 
 double psnr(const torch::Tensor& a, const torch::Tensor& b) {

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "io/media/frame.h"
+#include "io/media/reader.h"
+#include "io/media/writer.h"
 
 namespace weft::test {
 
@@ -34,6 +36,16 @@ std::string stream_field(const std::filesystem::path& path, const std::string& f
 
 /// All frames.
 std::vector<Frame> frames_of(const std::filesystem::path& path);
+
+/// What a copy told.
+struct Told {
+    std::vector<std::string> reader;
+    std::vector<std::string> writer;
+};
+
+/// Reads `part` of `in` and writes it unchanged, with all other streams: the edit of strength 0.
+Told copy_clip(const std::filesystem::path& in, const std::filesystem::path& out,
+               WriteOptions options = {}, const ReadOptions& part = {});
 
 /// Peak signal to noise ratio in dB of two pictures in 0..1; 120 where they are equal.
 double psnr(const torch::Tensor& a, const torch::Tensor& b);

@@ -15,23 +15,10 @@ namespace fs = std::filesystem;
 using test::clip;
 using test::moving;
 
-/// Reads all of `in` and writes it unchanged; returns the writer's warnings.
-std::vector<std::string> copy_clip(const fs::path& in, const fs::path& out, WriteOptions options,
-                                   const ReadOptions& part = {}) {
-    const auto source = open_video(in, part);
-    std::unique_ptr<FrameSink> sink;
-    options.side_source = in;
-    options.preset = "ultrafast";
-    while (const auto frame = source->next()) {
-        if (sink == nullptr) {
-            if (part.from)
-                options.from = frame->time;
-            sink = create_video(out, source->info(), options);
-        }
-        sink->put(*frame);
-    }
-    sink->finish();
-    return sink->warnings();
+/// Copies a clip; returns the writer's warnings.
+std::vector<std::string> copy_clip(const fs::path& in, const fs::path& out,
+                                   const WriteOptions& options, const ReadOptions& part = {}) {
+    return test::copy_clip(in, out, options, part).writer;
 }
 
 const std::string sound = " -f lavfi -i sine=440:r=44100:d=1 -c:a aac ";
@@ -120,19 +107,22 @@ TEST_CASE("an unedited copy keeps frames, times, sound and tags") {
     CHECK(test::files_with("weft-part").empty());
 }
 
-TEST_CASE("ffv1 gives back exactly what was put in, to the nearest code") {
-    for (const auto& [name, format, step] : {std::tuple("exact8", "yuv420p", 0.5 / 255),
-                                             std::tuple("exact10", "yuv420p10le", 0.5 / 65535)}) {
-        const auto in = clip(std::string(name) + ".mkv",
-                             moving("67x45", "25", "0.2") + " -c:v ffv1 -pix_fmt " + format);
+TEST_CASE("ffv1 gives back exactly what was put in") {
+    for (const auto& [name, format] :
+         {std::pair("exact8", "yuv420p"), std::pair("exact10", "yuv420p10le")}) {
+        const auto in =
+            clip(std::string(name) + ".mkv",
+                 moving("96x64", "25", "0.2") + " -vf scale=67:45 -c:v ffv1 -pix_fmt " + format);
         const auto out = test::scratch() / (std::string(name) + "-out.mkv");
         copy_clip(in, out, {.codec = "ffv1"});
         const auto before = test::frames_of(in);
         const auto after = test::frames_of(out);
         REQUIRE(after.size() == before.size());
-        for (size_t i = 0; i < after.size(); ++i)
-            CHECK((after[i].pixels - before[i].pixels.clamp(0, 1)).abs().max().item<double>() <=
-                  step * 1.01);
+        for (size_t i = 0; i < after.size(); ++i) {
+            INFO(format << ", frame " << i << ", apart by "
+                        << (after[i].pixels - before[i].pixels).abs().max().item<double>());
+            CHECK(after[i].pixels.equal(before[i].pixels));
+        }
     }
 }
 
@@ -166,6 +156,8 @@ TEST_CASE("every codec of the table writes odd sizes, ten bits and alpha as prom
     const auto names = available_codecs();
     CHECK(std::find(names.begin(), names.end(), "h264") != names.end());
     for (const std::string& codec : names) {
+        if (codec == "gif" || codec == "raw")
+            continue;  // neither alpha nor ten bits of RGB
         INFO(codec);
         const auto out = test::scratch() / ("odd-" + codec + (codec == "png" ? ".mov" : ".mkv"));
         StreamInfo info;
@@ -189,15 +181,16 @@ TEST_CASE("every codec of the table writes odd sizes, ten bits and alpha as prom
         CHECK(source->info().width == 67);
         CHECK(source->info().height == 45);
         const bool deep = codec != "vp9";  // its alpha is 8 bit
+        const bool without = codec == "h264" || codec == "h265" || codec == "av1";
         CHECK((source->info().bit_depth >= 10) == deep);
         CHECK(test::psnr(frames[3].pixels.narrow(0, 0, 3), ramp.narrow(0, 0, 3)) > 33);
         const auto warnings = sink->warnings();
         const bool lost = std::any_of(
             warnings.begin(), warnings.end(),
             [](const std::string& text) { return text.find("transparency") != std::string::npos; });
-        const bool without = codec == "h264" || codec == "h265" || codec == "av1";
         CHECK(lost == without);
-        if (frames[0].pixels.size(0) == 4 && codec != "vp9")
+        CHECK((frames[0].pixels.size(0) == 4) == !without);
+        if (!without)
             CHECK(test::psnr(frames[0].pixels[3], ramp[3]) > 40);
     }
 }
@@ -267,8 +260,6 @@ TEST_CASE("the target is refused where writing would destroy something") {
     CHECK(fs::file_size(in) == size);
     const auto other = clip("other.mp4", moving("64x64", "25", "0.1"));
     CHECK_THROWS_WITH(create_video(other, source->info(), {}), Catch::Contains("exists already"));
-    CHECK_THROWS_WITH(create_video(test::scratch(), source->info(), {}),
-                      Catch::Contains("is a folder"));
     CHECK_THROWS_WITH(create_video("/nowhere/x.mp4", source->info(), {}),
                       Catch::Contains("folder does not exist"));
     CHECK_THROWS_WITH(create_video(test::scratch() / "refused.txt", source->info(), {}),
