@@ -78,7 +78,7 @@ TEST_CASE("inspect tells a model, a tensor file and a clip apart") {
     CHECK(report["source_conditioned"] == true);
     CHECK(report["prediction"] == "v");
     CHECK(report["components"]["unet"]["class"] == "UNet2DConditionModel");
-    CHECK(report["components"]["unet"]["dtypes"][0] == "Float");
+    CHECK(report["components"]["unet"]["dtypes"][0] == "F32");
     CHECK(report["components"]["vae"]["class"] == "PatchAutoencoder");
     CHECK(report["unmatched"].empty());
     CHECK(report["words"][1] == "pencil sketch");
