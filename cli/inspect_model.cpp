@@ -13,6 +13,7 @@
 #include "diffusion/lora_file.h"
 #include "diffusion/model.h"
 #include "diffusion/model_source.h"
+#include "diffusion/prediction_names.h"
 #include "diffusion/unet.h"
 #include "io/files/dtypes.h"
 #include "io/files/error.h"
@@ -20,20 +21,6 @@
 
 namespace weft {
 namespace {
-
-const char* prediction_name(Prediction prediction) {
-    switch (prediction) {
-        case Prediction::epsilon:
-            return "epsilon";
-        case Prediction::v:
-            return "v";
-        case Prediction::sample:
-            return "sample";
-        case Prediction::flow:
-            return "flow";
-    }
-    return "unknown";
-}
 
 const char* beside_name(Beside beside) {
     switch (beside) {
@@ -132,7 +119,7 @@ Report describe_traits(const ModelTraits& traits) {
     if (!traits.variant.empty()) {
         report["variant"] = traits.variant;
     }
-    report.update({{"prediction", prediction_name(traits.prediction)},
+    report.update({{"prediction", name_of(traits.prediction)},
                    {"fed_beside_latents", beside_name(traits.beside)},
                    {"source_conditioned", traits.source_conditioned},
                    {"latent_channels", traits.latent_channels},

@@ -48,9 +48,8 @@ std::filesystem::path locate_model(const std::string& name, const Context& conte
 
 std::string model_help(const Context& context) {
     return starter_words(context) +
-           "Stable Diffusion 1.x, 2.x and InstructPix2Pix weights: --model FOLDER in the diffusers "
-           "layout\n(model_index.json, unet, vae, text_encoder, tokenizer, scheduler; "
-           "safetensors).";
+           "Stable Diffusion 1, 2 and XL, inpainting and InstructPix2Pix weights: --model FOLDER "
+           "in the\ndiffusers layout, or FILE.safetensors, a single-file checkpoint.";
 }
 
 }  // namespace weft

@@ -11,9 +11,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_model(const fs::path& folder) {
+bool is_folder_model(const fs::path& folder) {
     std::error_code ignored;
     return fs::is_regular_file(folder / "model_index.json", ignored);
+}
+
+// A shelf's folder of that name, else its single file; empty where there is neither.
+fs::path on_shelf(const fs::path& shelf, const std::string& name) {
+    if (is_folder_model(shelf / name))
+        return shelf / name;
+    std::error_code ignored;
+    const fs::path file = shelf / (name.ends_with(".safetensors") ? name : name + ".safetensors");
+    return fs::is_regular_file(file, ignored) ? file : fs::path();
 }
 
 std::vector<std::string> models_on(const std::vector<fs::path>& shelves) {
@@ -21,8 +30,10 @@ std::vector<std::string> models_on(const std::vector<fs::path>& shelves) {
     for (const fs::path& shelf : shelves) {
         std::error_code ignored;
         for (const auto& entry : fs::directory_iterator(shelf, ignored))
-            if (is_model(entry.path()))
+            if (is_folder_model(entry.path()))
                 names.push_back(entry.path().filename().string());
+            else if (entry.path().extension() == ".safetensors")
+                names.push_back(entry.path().stem().string());
     }
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -59,13 +70,13 @@ fs::path find_model(const std::string& name, const std::vector<fs::path>& shelve
     const bool plain =
         !name.empty() && name.find('/') == std::string::npos && name != "." && name != "..";
     for (const fs::path& shelf : shelves)
-        if (plain && is_model(shelf / name))
-            return shelf / name;
+        if (const fs::path found = plain ? on_shelf(shelf, name) : fs::path(); !found.empty())
+            return found;
     std::string found;
     for (const std::string& model : models_on(shelves))
         found += (found.empty() ? "" : ", ") + model;
     throw Error(name, "no such model",
-                "give a model folder" +
+                "give a model folder or a single file" +
                     (found.empty() ? ", or set WEFT_MODELS to a folder of models; none was found"
                                    : " or one of: " + found));
 }

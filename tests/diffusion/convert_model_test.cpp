@@ -268,8 +268,11 @@ TEST_CASE("CLIP's vocabulary: bytes, bytes at a word's end, merges, two markers"
     CHECK(tokenizer.start_id() == tokens - 2);
     CHECK(tokenizer.end_id() == tokens - 1);
     CHECK(tokenizer.pad_id() == 0);
-    // "!" is the first symbol, "a" the 65th; "red" and "ball" are merged, "bar" is "ba" and "r".
-    CHECK(tokenizer.tokenize("! red ball bar") ==
+    // As in transformers, the padding token is found in texts too.
+    CHECK(tokenizer.tokenize("!") == std::vector<int64_t>{0});
+    // "!" is the first symbol; "red" and "ball" are merged, "bar" is "ba" and "r".
+    const Tokenizer plain = read_clip_vocabulary(place.path / "vocabulary.txt", "<|endoftext|>");
+    CHECK(plain.tokenize("! red ball bar") ==
           std::vector<int64_t>{256, 513, 516, 514, 256 + 'r' - '!'});
     write(place.path / "other.txt", "no title\na b\n");
     CHECK_THROWS_WITH(read_clip_vocabulary(place.path / "other.txt", "!"),
