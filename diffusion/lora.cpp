@@ -54,7 +54,7 @@ torch::Tensor lokr_factor(const AdapterLayer& layer, const std::string& index) {
 
 torch::Tensor lokr_delta(const AdapterLayer& layer, int64_t numel) {
     torch::Tensor left = lokr_factor(layer, "1");
-    const torch::Tensor right = lokr_factor(layer, "2");
+    const torch::Tensor right = lokr_factor(layer, "2").contiguous();  // kron asks for it
     if (left.numel() * right.numel() != numel)
         throw Error(
             layer.where,
@@ -127,7 +127,9 @@ int64_t AdapterLayer::rank() const {
 
 double AdapterLayer::scale() const {
     const auto r = static_cast<double>(rank());
-    if (r == 0 || alpha == 0)
+    if (r == 0)
+        return whole_scale;
+    if (alpha == 0)
         return 1;
     return alpha / (rank_stabilised ? std::sqrt(r) : r);
 }

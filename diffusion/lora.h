@@ -30,13 +30,14 @@ struct AdapterLayer {
     std::map<std::string, torch::Tensor> tensors = {};
     double alpha = 0;              // 0: not told, which means the rank
     bool rank_stabilised = false;  // scale alpha / sqrt(rank) (Kalajdzievski, arXiv 2312.03732)
-    std::string where = {};        // file and layer, for errors
+    double whole_scale = 1;  // scale where nothing is factored (PEFT scales whole LoKr factors too)
+    std::string where = {};  // file and layer, for errors
 
     bool has(const std::string& role) const { return tensors.contains(role); }
 
     /// Columns of the narrowest factor; 0 where nothing is factored.
     int64_t rank() const;
-    /// What the product is multiplied with: alpha / rank, 1 for whole factors.
+    /// What the product is multiplied with: alpha / rank, or whole_scale.
     double scale() const;
 };
 

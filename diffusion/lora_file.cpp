@@ -3,6 +3,7 @@
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -44,13 +45,16 @@ double number_in(const torch::Tensor& tensor, const std::string& where) {
 // How PEFT's config scales the layers of a component.
 struct PeftScale {
     double alpha = 0;
+    double rank = 0;
     bool rank_stabilised = false;
     std::map<std::string, double> by_layer;  // ends of layers' names
 
     static PeftScale read(const Config& config, const std::string& prefix) {
         PeftScale scale;
         const std::string pattern = prefix + "alpha_pattern";
-        scale.alpha = config.number(prefix + "lora_alpha", {0, 1e6}, 0.0);
+        scale.alpha = config.number(prefix + "lora_alpha", {0, 1e6},
+                                    config.number(prefix + "alpha", {0, 1e6}, 0.0));
+        scale.rank = config.number(prefix + "r", {0, 1e6}, 0.0);
         scale.rank_stabilised = config.flag(prefix + "use_rslora", false);
         const Config layers = config.has(pattern) ? config.object(pattern) : Config();
         for (const std::string& layer : layers.keys())
@@ -66,6 +70,8 @@ struct PeftScale {
         for (const auto& [end, own] : by_layer)
             if (name == end || name.ends_with("." + end))
                 layer.alpha = own;
+        if (layer.kind == AdapterKind::lokr && rank > 0)
+            layer.whole_scale = layer.alpha / rank;
     }
 };
 
@@ -94,8 +100,9 @@ void add_tensor(AdapterFile& file, const AdapterKey& key, const torch::Tensor& t
     else if (!tensor.is_floating_point())
         throw Error(layer.where, c10::str("tensor '", key.role, "' holds no real numbers"),
                     "the file is damaged; fetch it again");
-    else
-        layer.tensors[key.role] = tensor;
+    else  // PEFT shapes a convolution's magnitudes [1, out, 1, 1], which elsewhere means inputs
+        layer.tensors[key.role] =
+            key.role == "magnitude" && key.layout == AdapterKey::peft ? tensor.flatten() : tensor;
 }
 
 // An alpha alone, without the tensors it scales, is no layer.
@@ -105,18 +112,40 @@ void drop_empty_layers(AdapterFile& file) {
     std::erase_if(file.layers, [](const auto& entry) { return entry.second.empty(); });
 }
 
-// "down_blocks_0_..._attn1_to_q" and its dotted form both end in "attn1.to_q".
+// What a layer is within its block, from either form of its name, for a person.
 std::string target_of(const std::string& layer) {
-    std::string name = layer;
-    std::replace(name.begin(), name.end(), '.', '_');
-    for (const char* target : {"attn1_to_q",    "attn1_to_k",   "attn1_to_v",    "attn1_to_out_0",
-                               "attn2_to_q",    "attn2_to_k",   "attn2_to_v",    "attn2_to_out_0",
-                               "ff_net_0_proj", "ff_net_2",     "proj_in",       "proj_out",
-                               "conv1",         "conv2",        "conv_shortcut", "time_emb_proj",
-                               "in_layers_2",   "out_layers_3", "emb_layers_1",  "skip_connection",
-                               "q_proj",        "k_proj",       "v_proj",        "out_proj",
-                               "fc1",           "fc2"})
-        if (name.ends_with(std::string("_") + target))
+    constexpr std::array<const char*, 26> targets{"attn1.to_q",
+                                                  "attn1.to_k",
+                                                  "attn1.to_v",
+                                                  "attn1.to_out.0",
+                                                  "attn2.to_q",
+                                                  "attn2.to_k",
+                                                  "attn2.to_v",
+                                                  "attn2.to_out.0",
+                                                  "ff.net.0.proj",
+                                                  "ff.net.2",
+                                                  "proj_in",
+                                                  "proj_out",
+                                                  "conv1",
+                                                  "conv2",
+                                                  "conv_shortcut",
+                                                  "time_emb_proj",
+                                                  "in_layers.2",
+                                                  "out_layers.3",
+                                                  "emb_layers.1",
+                                                  "skip_connection",
+                                                  "self_attn.q_proj",
+                                                  "self_attn.k_proj",
+                                                  "self_attn.v_proj",
+                                                  "self_attn.out_proj",
+                                                  "mlp.fc1",
+                                                  "mlp.fc2"};
+    const auto flat = [](std::string name) {
+        std::replace(name.begin(), name.end(), '.', '_');
+        return name;
+    };
+    for (const char* target : targets)
+        if (flat(layer).ends_with(c10::str("_", flat(target))))
             return target;
     return "other";
 }

@@ -7,9 +7,9 @@ namespace weft {
 
 namespace {
 
-constexpr const char* kohya = "kohya";
-constexpr const char* diffusers = "diffusers";
-constexpr const char* peft = "PEFT";
+constexpr auto kohya = AdapterKey::kohya;
+constexpr auto diffusers = AdapterKey::diffusers;
+constexpr auto peft = AdapterKey::peft;
 
 struct Ending {
     std::string_view text;

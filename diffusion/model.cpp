@@ -123,6 +123,8 @@ Schedule latent_schedule(const ModelSource& source, const ModelTraits& traits,
                                        traits.latent_channels, source.path().string());
     if (family.from_one)
         config.steps_offset = 1;
+    if (traits.family.starts_with("sdxl"))
+        config.ays = AysTable::sdxl;
     return Schedule(std::move(config));
 }
 
@@ -130,6 +132,18 @@ Schedule latent_schedule(const ModelSource& source, const ModelTraits& traits,
 torch::ScalarType autoencoder_dtype(const Config& vae, torch::ScalarType dtype) {
     const bool is_patch = vae.text("_class_name", "") == "PatchAutoencoder";
     return is_patch || dtype == torch::kFloat16 ? torch::kFloat32 : dtype;
+}
+
+Weights adapted(Weights unet, Adapters& adapters) {
+    adapters.merge_into("unet", unet);
+    return unet;
+}
+
+std::vector<LearnedWord> learned_words(const ModelOptions& options) {
+    std::vector<LearnedWord> words;
+    for (const EmbeddingChoice& choice : options.embeddings)
+        for (LearnedWord& word : read_learned_words(choice)) words.push_back(std::move(word));
+    return words;
 }
 
 // n rows out of 1 or a divisor of n: the rows of all branches stand one after another.
@@ -150,19 +164,29 @@ struct DiffusionModel::Parts {
     std::unique_ptr<const Autoencoder> autoencoder;
     torch::ScalarType autoencoder_dtype;
 
+    std::vector<std::string> notes;
+
     Parts(const ModelSource& source, const Placement& where, const ModelOptions& options)
+        : Parts(source, where, options, Adapters(options.loras)) {}
+
+    Parts(const ModelSource& source, const Placement& where, const ModelOptions& options,
+          Adapters adapters)
         : traits(traits_of(source, options)),
           placement(where),
           schedule(latent_schedule(source, traits, options)),
           unet(read_unet_config(source.config("unet")),
-               source.weights("unet", {where.device, where.dtype})),
-          text(source, unet.config(), where.device),
+               adapted(source.weights("unet", {where.device, where.dtype}), adapters)),
+          text(source, unet.config(), where.device,
+               {.words = learned_words(options),
+                .clip_skip = options.clip_skip,
+                .adapters = &adapters}),
           autoencoder_dtype(weft::autoencoder_dtype(source.config("vae"), where.dtype)) {
         if (source.has("low_res_scheduler"))
             low_resolution_schedule.emplace(
                 read_schedule_config(source.config("low_res_scheduler")));
         autoencoder = make_autoencoder(source.config("vae"),
                                        source.weights("vae", {where.device, autoencoder_dtype}));
+        notes = adapters.finish();
     }
 
     /// What the network is fed and told besides x, t and the texts.
@@ -305,6 +329,10 @@ const Placement& DiffusionModel::placement() const {
     return parts_->placement;
 }
 
+const std::vector<std::string>& DiffusionModel::notes() const {
+    return parts_->notes;
+}
+
 TextCondition DiffusionModel::encode_text(const std::vector<std::string>& texts) const {
     return parts_->text.encode(texts);
 }
@@ -334,6 +362,7 @@ torch::Tensor DiffusionModel::decode(const torch::Tensor& latents) const {
 
 Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
     Conditioning given = conditioning;
+    parts_->text.match_lengths(given.text, given.negative);
     // InstructPix2Pix is fed the source's latents as the encoder gives them, unscaled.
     if (traits().source_conditioned && given.source.defined())
         given.source = given.source / parts_->autoencoder->scaling_factor() +

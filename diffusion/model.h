@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/adapter_choice.h"
 #include "diffusion/denoise.h"
 #include "diffusion/device.h"
 #include "diffusion/noise_levels.h"
@@ -54,9 +55,12 @@ struct ModelTraits {
     std::vector<std::string> words;  // style and object words it knows; empty: not told
 };
 
-/// What overrides a model's own configs.
+/// What overrides a model's own configs, and what is added to it.
 struct ModelOptions {
     std::optional<Prediction> prediction = {};
+    std::vector<LoraChoice> loras = {};            // merged while loading, in this order
+    std::vector<EmbeddingChoice> embeddings = {};  // words that prompts may use
+    int64_t clip_skip = 1;                         // see TextOptions
 };
 
 /// A latent diffusion model ready to run: tokenizer, text encoder, denoiser, autoencoder, schedule.
@@ -83,6 +87,8 @@ class DiffusionModel {
     const Schedule* low_resolution_schedule() const;
     const Tokenizer& tokenizer() const;
     const Placement& placement() const;
+    /// What a user should know of the options: layers of LoRAs that the model does not have.
+    const std::vector<std::string>& notes() const;
 
     /// What the UNet is told of n texts: states [n, 77, text_width] and, for SDXL, pooled vectors.
     TextCondition encode_text(const std::vector<std::string>& texts) const;
@@ -112,8 +118,8 @@ class DiffusionModel {
 std::vector<std::filesystem::path> model_shelves(const std::filesystem::path& program,
                                                  const std::filesystem::path& built_in);
 
-/// `name` itself where it is a path that exists, else the first shelf's folder of that name. Error
-/// listing the models found otherwise.
+/// `name` itself where it is a path that exists, else the first shelf's folder of that name or its
+/// NAME.safetensors. Error listing the models found otherwise.
 std::filesystem::path find_model(const std::string& name,
                                  const std::vector<std::filesystem::path>& shelves);
 

@@ -49,11 +49,15 @@ torch::Tensor chosen_states(const ClipTextModel& model, const TextStates& states
 
 }  // namespace
 
-ChunkedPrompts padded_chunks(ChunkedPrompts prompts, const Tokenizer& tokenizer) {
+size_t most_chunks(const ChunkedPrompts& prompts) {
     size_t most = 1;
     for (const auto& chunks : prompts) most = std::max(most, chunks.size());
+    return most;
+}
+
+ChunkedPrompts padded_chunks(ChunkedPrompts prompts, const Tokenizer& tokenizer, size_t count) {
     const PromptChunk empty = chunk_prompt(tokenizer, "").front();
-    for (auto& chunks : prompts) chunks.resize(most, empty);
+    for (auto& chunks : prompts) chunks.resize(count, empty);
     return prompts;
 }
 
@@ -67,6 +71,8 @@ PromptStates encode_prompts(const ClipTextModel& model, const ChunkedPrompts& pr
     TORCH_CHECK(!prompts.empty() && !prompts.front().empty(), "no prompts to encode");
     const auto n = static_cast<int64_t>(prompts.size());
     const auto chunks = static_cast<int64_t>(prompts.front().size());
+    for (const auto& own : prompts)
+        TORCH_CHECK(own.size() == prompts.front().size(), own.size(), " chunks beside ", chunks);
     const TextStates states =
         model(ids_of(prompts).to(device),
               {.added_tokens = encoding.added_tokens, .skip_layers = encoding.skip_layers});

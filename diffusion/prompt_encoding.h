@@ -26,9 +26,14 @@ struct PromptEncoding {
     torch::Tensor added_tokens = {};
 };
 
-/// The chunks of n prompts, made equally many by empty chunks (no text between start and end).
+/// The chunks of n prompts, one list a prompt.
 using ChunkedPrompts = std::vector<std::vector<PromptChunk>>;
-ChunkedPrompts padded_chunks(ChunkedPrompts prompts, const Tokenizer& tokenizer);
+
+/// Most chunks of any prompt, at least 1.
+size_t most_chunks(const ChunkedPrompts& prompts);
+
+/// Every list made `count` long by empty chunks (no text between start and end).
+ChunkedPrompts padded_chunks(ChunkedPrompts prompts, const Tokenizer& tokenizer, size_t count);
 
 /// Encodes every chunk on its own and joins them. Weights act on the states as in AUTOMATIC1111's
 /// web UI (modules/sd_emphasis.py, EmphasisOriginal): each token's states times its weight, then

@@ -1,5 +1,6 @@
 #include "diffusion/text_encoders.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -7,16 +8,6 @@
 
 namespace weft {
 namespace {
-
-// ids [n, t] of one tower's tokenizer.
-torch::Tensor token_ids(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
-    std::vector<int64_t> ids;
-    for (const std::string& text : texts) {
-        const std::vector<int64_t> own = tokenizer.encode(text);
-        ids.insert(ids.end(), own.begin(), own.end());
-    }
-    return torch::tensor(ids, torch::kInt64).view({static_cast<int64_t>(texts.size()), -1});
-}
 
 // The tokenizer's ids must be the encoder's.
 void check_ids(const TextEncoders::Tower& tower, const std::string& where) {
@@ -29,21 +20,50 @@ void check_ids(const TextEncoders::Tower& tower, const std::string& where) {
                                     text.max_position_embeddings, " below ", text.vocab_size));
 }
 
+Weights adapted(Weights weights, const std::string& component, Adapters* adapters) {
+    if (adapters != nullptr)
+        adapters->merge_into(component, weights);
+    return weights;
+}
+
 }  // namespace
 
-TextEncoders::TextEncoders(const ModelSource& source, const UnetConfig& unet, torch::Device device)
+TextEncoders::TextEncoders(const ModelSource& source, const UnetConfig& unet, torch::Device device,
+                           const TextOptions& options)
     : pooled_(unet.addition_embed_type == "text_time"),
       zeros_for_empty_(pooled_ && source.index().flag("force_zeros_for_empty_prompt", true)),
+      clip_skip_(options.clip_skip),
       device_(device) {
     constexpr std::array<std::pair<const char*, const char*>, 2> names{
         {{"tokenizer", "text_encoder"}, {"tokenizer_2", "text_encoder_2"}}};
     for (const auto& [tokenizer, encoder] : names) {
         if (source.has(encoder))
-            towers_.push_back({source.tokenizer(tokenizer),
-                               ClipTextModel(read_clip_text_config(source.config(encoder)),
-                                             source.weights(encoder, {device, torch::kFloat32}))});
+            towers_.push_back(
+                {source.tokenizer(tokenizer),
+                 ClipTextModel(read_clip_text_config(source.config(encoder)),
+                               adapted(source.weights(encoder, {device, torch::kFloat32}), encoder,
+                                       options.adapters))});
     }
     check(source.path().string(), unet);
+    check_clip_skip();
+    for (size_t i = 0; i < towers_.size(); ++i)
+        towers_[i].words = word_table(options.words, {.tokenizer = towers_[i].tokenizer,
+                                                      .config = towers_[i].model.config(),
+                                                      .index = i,
+                                                      .count = towers_.size()});
+}
+
+// One layer is left at least; SDXL's 1 is the penultimate.
+void TextEncoders::check_clip_skip() const {
+    for (const Tower& tower : towers_) {
+        const int64_t layers = tower.model.config().num_hidden_layers;
+        const int64_t most = pooled_ ? std::max<int64_t>(layers - 1, 1) : layers;
+        if (clip_skip_ < 1 || clip_skip_ > most)
+            throw UsageError(
+                "--clip-skip",
+                c10::str(clip_skip_, " is too many for a text encoder of ", layers, " layers"),
+                c10::str("give 1 to ", most));
+    }
 }
 
 void TextEncoders::check(const std::string& where, const UnetConfig& unet) const {
@@ -63,19 +83,49 @@ void TextEncoders::check(const std::string& where, const UnetConfig& unet) const
 
 TextCondition TextEncoders::encode(const std::vector<std::string>& texts) const {
     const torch::NoGradGuard no_gradients;
-    if (!pooled_) {
-        const Tower& tower = towers_.front();
-        return {tower.model(token_ids(tower.tokenizer, texts).to(device_)).last_hidden_state};
+    const size_t used = pooled_ ? towers_.size() : 1;
+    std::vector<ChunkedPrompts> chunked(used);
+    size_t most = 1;
+    for (size_t i = 0; i < used; ++i) {
+        for (const std::string& text : texts)
+            chunked[i].push_back(chunk_prompt(towers_[i].tokenizer, text, towers_[i].words.tokens));
+        most = std::max(most, most_chunks(chunked[i]));
     }
     std::vector<torch::Tensor> side_by_side;
     TextCondition out;
-    for (const Tower& tower : towers_) {
-        const TextStates states = tower.model(token_ids(tower.tokenizer, texts).to(device_));
-        side_by_side.push_back(states.penultimate_hidden_state);
-        out.pooled = states.pooled;
+    for (size_t i = 0; i < used; ++i) {
+        const Tower& tower = towers_[i];
+        const PromptStates states =
+            encode_prompts(tower.model, padded_chunks(chunked[i], tower.tokenizer, most),
+                           {.skip_layers = pooled_ ? clip_skip_ : clip_skip_ - 1,
+                            .normalised = !pooled_,
+                            .added_tokens = tower.words.vectors},
+                           device_);
+        side_by_side.push_back(states.states);
+        out.pooled = pooled_ ? states.pooled : torch::Tensor();
     }
-    out.states = torch::cat(side_by_side, -1);
+    out.states = used == 1 && !pooled_ ? side_by_side.front() : torch::cat(side_by_side, -1);
     return out;
+}
+
+void TextEncoders::match_lengths(TextCondition& a, TextCondition& b) const {
+    if (!a.defined() || !b.defined())
+        return;
+    const int64_t tokens = std::max(a.states.size(1), b.states.size(1));
+    lengthen(a, tokens);
+    lengthen(b, tokens);
+}
+
+void TextEncoders::lengthen(TextCondition& condition, int64_t tokens) const {
+    const int64_t missing = tokens - condition.states.size(1);
+    if (missing == 0)
+        return;
+    const bool is_zero = !condition.states.any().item<bool>();
+    const torch::Tensor empty = encode({""}).states;  // [1, t, d]
+    TORCH_CHECK(missing % empty.size(1) == 0, missing, " tokens in chunks of ", empty.size(1));
+    const torch::Tensor chunks = (is_zero ? torch::zeros_like(empty) : empty)
+                                     .repeat({condition.size(), missing / empty.size(1), 1});
+    condition.states = torch::cat({condition.states, chunks.to(condition.states)}, 1);
 }
 
 TextCondition TextEncoders::encode_negative(const std::vector<std::string>& texts) const {

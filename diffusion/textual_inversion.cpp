@@ -26,11 +26,6 @@ constexpr std::array<std::array<const char*, 2>, 2> pairs{
 // Keys that stand for "the word of this file".
 constexpr std::array<const char*, 3> nameless{"emb_params", "*", "string_to_param.*"};
 
-bool exists(const fs::path& path) {
-    std::error_code ignored;
-    return fs::exists(path, ignored);
-}
-
 // [width] or [n, width] of any floating dtype -> [n, width] f32.
 torch::Tensor vectors_in(const SafeTensors& file, const std::string& key) {
     torch::Tensor tensor = file.tensor(key);
@@ -129,16 +124,6 @@ std::string lower_ascii(std::string text) {
 }
 
 }  // namespace
-
-EmbeddingChoice parse_embedding(const std::string& text) {
-    for (size_t end = text.size(); end != std::string::npos && end > 0;
-         end = text.rfind(':', end - 1)) {
-        const std::string front = text.substr(0, end);
-        if (exists(front))
-            return {front, end == text.size() ? "" : text.substr(end + 1)};
-    }
-    throw Error(text, "no such embedding file or folder", "write FILE[:TOKEN] or a folder");
-}
 
 std::vector<LearnedWord> read_learned_words(const EmbeddingChoice& choice) {
     std::error_code ignored;

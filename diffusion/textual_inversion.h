@@ -2,25 +2,14 @@
 
 #include <torch/types.h>
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "diffusion/adapter_choice.h"
 #include "diffusion/clip.h"
 #include "diffusion/prompt.h"
 
 namespace weft {
-
-/// One `--embedding`: FILE[:TOKEN], or a folder of such files.
-struct EmbeddingChoice {
-    std::filesystem::path path;
-    std::string token;  // what stands for it in prompts; empty: the name in the file, or its own
-
-    friend bool operator==(const EmbeddingChoice&, const EmbeddingChoice&) = default;
-};
-
-/// Reads "FILE[:TOKEN]"; the longest front part that exists is the file. Error where none does.
-EmbeddingChoice parse_embedding(const std::string& text);
 
 /// A word learned by textual inversion (Gal et al., arXiv 2208.01618) as a file holds it.
 struct LearnedWord {

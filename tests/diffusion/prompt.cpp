@@ -35,7 +35,8 @@ PromptStates encoded(const Tokenizer& tokenizer, const ClipTextModel& model,
                      const std::vector<std::string>& prompts, const PromptEncoding& encoding = {}) {
     ChunkedPrompts chunks;
     for (const std::string& prompt : prompts) chunks.push_back(chunk_prompt(tokenizer, prompt));
-    return encode_prompts(model, padded_chunks(chunks, tokenizer), encoding, torch::kCPU);
+    const size_t most = most_chunks(chunks);
+    return encode_prompts(model, padded_chunks(chunks, tokenizer, most), encoding, torch::kCPU);
 }
 
 std::string spaced(const std::string& letter, int64_t count) {

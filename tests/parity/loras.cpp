@@ -1,0 +1,69 @@
+#include <catch2/catch.hpp>
+
+#include "diffusion/adapter.h"
+#include "diffusion/clip.h"
+#include "diffusion/unet.h"
+#include "io/files/model_folder.h"
+#include "tests/parity/reference.h"
+
+using namespace weft;
+
+namespace {
+
+const std::string folder = std::string(WEFT_SOURCE_DIR) + "/tests/parity";
+
+// "one:0.7" -> ".../lora/one.safetensors:0.7"
+std::vector<LoraChoice> choices_of(const Config& config) {
+    std::vector<LoraChoice> choices;
+    for (const std::string& text : config.texts("loras")) {
+        const size_t colon = std::min(text.find(':'), text.size());
+        choices.push_back(parse_lora(folder + "/lora/" + text.substr(0, colon) + ".safetensors" +
+                                     text.substr(colon)));
+    }
+    return choices;
+}
+
+torch::Tensor answer(const Config& config, const SafeTensors& file, WeightOptions options = {}) {
+    const ModelFolder model(folder + "/models/sd");
+    const std::string component = config.text("component");
+    Weights weights = model.weights(component, options);
+    Adapters adapters(choices_of(config));
+    adapters.merge_into(component, weights);
+    CHECK(adapters.finish().empty());
+    if (component == "text_encoder") {
+        const ClipTextModel text(read_clip_text_config(model.config(component)), weights);
+        return text(file.tensor("input_ids")).last_hidden_state;
+    }
+    const Unet unet(read_unet_config(model.config(component)), weights);
+    return unet(file.tensor("sample").to(options.dtype), file.tensor("timestep"),
+                file.tensor("encoder_hidden_states").to(options.dtype));
+}
+
+}  // namespace
+
+TEST_CASE("adapters of every layout and kind do what diffusers and PEFT do", "[parity][lora]") {
+    const torch::NoGradGuard inference;
+    const SafeTensors file(folder + "/loras.safetensors");
+    CHECK(file.metadata().size() == 23);
+    torch::Tensor plain;
+    for (const auto& [name, options] : file.metadata()) {
+        INFO(options);
+        const Config config = Config::parse(options, name);
+        const torch::Tensor theirs = file.tensor(name + "/out");
+        CHECK(max_error(answer(config, file), theirs) <= 1e-4);
+        // The adapter is seen at all.
+        const std::string bare = config.text("component") == "unet" ? "0/out" : "1/out";
+        if (!config.texts("loras").empty())
+            CHECK(max_error(theirs, file.tensor(bare)) > 0.01);
+    }
+}
+
+TEST_CASE("an adapter in bf16 stays near f32", "[parity][lora]") {
+    const torch::NoGradGuard inference;
+    const SafeTensors file(folder + "/loras.safetensors");
+    const Config config = Config::parse(file.metadata().at("2"), "case 2");
+    const torch::Tensor half =
+        answer(config, file, {.dtype = torch::kBFloat16}).to(torch::kFloat32);
+    const torch::Tensor theirs = file.tensor("2/out");
+    CHECK(((half - theirs).norm() / theirs.norm()).item<double>() <= 0.05);
+}
