@@ -30,12 +30,6 @@ const char* default_codec(const AVOutputFormat& target) {
     return name == "yuv4mpegpipe" || name == "rawvideo" ? "raw" : "h264";
 }
 
-const AVPixFmtDescriptor& describe(AVPixelFormat format) {
-    const AVPixFmtDescriptor* description = av_pix_fmt_desc_get(format);
-    TORCH_CHECK(description != nullptr, "unknown pixel format ", static_cast<int>(format));
-    return *description;
-}
-
 /// True where chroma blocks tile the picture.
 bool tiles(AVPixelFormat format, const StreamInfo& info) {
     const AVPixFmtDescriptor& layout = describe(format);

@@ -6,17 +6,10 @@
 
 #include "io/media/color.h"
 #include "io/media/libav.h"
+#include "io/media/pixel_format.h"
 
 namespace weft {
 
-/// True for formats that hold RGB (palettes too) rather than luma and chroma.
-bool is_rgb_format(AVPixelFormat format);
-/// Bits of the widest component.
-int format_depth(AVPixelFormat format);
-/// True where the format has an alpha plane or component.
-bool has_alpha_plane(AVPixelFormat format);
-/// True for formats that PictureEncoder writes.
-bool can_encode(AVPixelFormat format);
 /// The tag that describes `frame`'s code values: its own fields, with the range implied by its
 /// format (yuvj, gray and RGB are full range).
 ColorTag frame_color(const AVFrame& frame);

@@ -13,7 +13,7 @@
 #include "diffusion/model.h"
 #include "io/files/error.h"
 #include "io/media/reader.h"
-#include "io/media/writer.h"
+#include "tests/bench/media.h"
 #include "video/editor.h"
 #include "video/job.h"
 #include "video/stages.h"
@@ -62,39 +62,6 @@ void bench_stylize() {
         torch::toString(placement.dtype), best, encode, denoise, decode, peak_memory_bytes() >> 20);
 }
 
-/// The sample clip decoded to RGB float and encoded again (x264 veryfast), without a model.
-void bench_media() {
-    const std::filesystem::path out =
-        std::filesystem::temp_directory_path() /
-        ("weft-bench-" +
-         std::to_string(std::hash<std::string>{}(std::filesystem::current_path().string())) +
-         ".mp4");
-    double best_read = std::numeric_limits<double>::infinity(), best_both = best_read;
-    int64_t frames = 0;
-    for (int i = 0; i < runs; ++i) {
-        auto start = std::chrono::steady_clock::now();
-        frames = 0;
-        for (auto source = open_video(sample_clip); source->next();) {
-            ++frames;
-        }
-        best_read = std::min(best_read, seconds_since(start));
-        start = std::chrono::steady_clock::now();
-        auto source = open_video(sample_clip);
-        auto sink = create_video(out, source->info(), {.preset = "veryfast", .overwrite = true});
-        while (const auto frame = source->next()) {
-            sink->put(*frame);
-        }
-        sink->finish();
-        best_both = std::min(best_both, seconds_since(start));
-    }
-    std::filesystem::remove(out);
-    std::printf(
-        R"({"bench":"media","frames":%ld,"decode_fps":%.1f,"transcode_fps":%.1f,"peak_rss_mib":%ld})"
-        "\n",
-        frames, static_cast<double>(frames) / best_read, static_cast<double>(frames) / best_both,
-        peak_memory_bytes() >> 20);
-}
-
 struct Bench {
     const char* name;
     void (*run)();
@@ -126,6 +93,8 @@ int run_benches(const std::vector<std::string>& wanted) {
 int main(int argc, char** argv) {
     weft::tune_allocator();
     try {
+        if (argc == 4 && std::string(argv[1]) == "--copy")
+            return weft::copy_for_bench(argv[2], argv[3]);
         return weft::run_benches({argv + 1, argv + argc});
     } catch (const weft::Error& error) {
         std::fprintf(stderr, "bench: error: %s\n", error.what());
