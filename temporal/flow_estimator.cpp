@@ -6,6 +6,7 @@
 
 #include "io/files/error.h"
 #include "temporal/classic_flow.h"
+#include "temporal/raft.h"
 
 namespace weft {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::array estimators{
     FlowEstimatorEntry{"dis", "dense inverse search: fast and good", false, make_dis_flow},
     FlowEstimatorEntry{"farneback", "polynomial expansion: smooth", false, make_farneback_flow},
+    FlowEstimatorEntry{"raft", "recurrent network: best, slow on a CPU", true, make_raft_flow},
 };
 
 std::string known_names() {
