@@ -265,6 +265,29 @@ std::string scheduler_config_json(const CheckpointFacts& facts, const std::strin
 
 }  // namespace
 
+namespace {
+
+// diffusers' pipeline for such a model.
+std::string pipeline_class(const CheckpointFacts& facts) {
+    if (facts.layout.label_table)
+        return "StableDiffusionUpscalePipeline";
+    if (facts.layout.kind == CheckpointKind::sdxl_refiner)
+        return "StableDiffusionXLImg2ImgPipeline";
+    const char* xl = facts.layout.kind == CheckpointKind::sdxl ? "XL" : "";
+    switch (Shapes(facts, "unet").size("conv_in.weight", 1, 4)) {
+        case 2 * latent_channels + 1:
+            return c10::str("StableDiffusion", xl, "InpaintPipeline");
+        case 2 * latent_channels:
+            return c10::str("StableDiffusion", xl, "InstructPix2PixPipeline");
+        case latent_channels + 1:
+            return "StableDiffusionDepth2ImgPipeline";
+        default:
+            return c10::str("StableDiffusion", xl, "Pipeline");
+    }
+}
+
+}  // namespace
+
 std::string checkpoint_config_json(const CheckpointFacts& facts, const std::string& component) {
     if (component == "unet")
         return unet_config_json(unet_config(facts));
@@ -293,14 +316,10 @@ std::vector<std::string> checkpoint_components(const CheckpointFacts& facts) {
 }
 
 std::string checkpoint_index_json(const CheckpointFacts& facts) {
-    const CheckpointKind kind = facts.layout.kind;
-    const bool is_refiner = kind == CheckpointKind::sdxl_refiner;
-    const bool is_xl = is_refiner || kind == CheckpointKind::sdxl;
+    const bool is_refiner = facts.layout.kind == CheckpointKind::sdxl_refiner;
+    const bool is_xl = is_refiner || facts.layout.kind == CheckpointKind::sdxl;
     std::vector<std::pair<std::string, std::string>> entries{
-        {"_class_name", json(is_refiner                 ? "StableDiffusionXLImg2ImgPipeline"
-                             : is_xl                    ? "StableDiffusionXLPipeline"
-                             : facts.layout.label_table ? "StableDiffusionUpscalePipeline"
-                                                        : "StableDiffusionPipeline")}};
+        {"_class_name", json(pipeline_class(facts))}};
     const auto add = [&](const std::string& component, const char* library, const char* name) {
         entries.emplace_back(component, json_list(std::vector<std::string>{library, name}));
     };

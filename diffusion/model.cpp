@@ -8,6 +8,7 @@
 #include "diffusion/model_source.h"
 #include "diffusion/text_encoders.h"
 #include "diffusion/unet.h"
+#include "diffusion/vae_choice.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -89,6 +90,11 @@ ScheduleConfig schedule_config(const ModelSource& source, const ModelOptions& op
     config.clip.reset();  // latents have no range to clip to
     config.prediction = options.prediction.value_or(config.prediction);
     return config;
+}
+
+std::shared_ptr<const ModelSource> opened(const fs::path& path, const ModelOptions& options) {
+    auto source = ModelSource::open(path);
+    return options.vae.empty() ? source : with_vae(std::move(source), options.vae);
 }
 
 ModelTraits traits_of(const ModelSource& source, const ModelOptions& options) {
@@ -294,14 +300,14 @@ torch::Tensor DiffusionModel::Parts::predict(const torch::Tensor& input, double 
 std::shared_ptr<const DiffusionModel> DiffusionModel::load(const fs::path& path,
                                                            const DeviceChoice& device,
                                                            const ModelOptions& options) {
-    const auto source = ModelSource::open(path);
+    const auto source = opened(path, options);
     const Placement placement = choose_placement(device);
     return std::shared_ptr<const DiffusionModel>(
         new DiffusionModel(std::make_shared<const Parts>(*source, placement, options)));
 }
 
 ModelTraits DiffusionModel::read_traits(const fs::path& path, const ModelOptions& options) {
-    return traits_of(*ModelSource::open(path), options);
+    return traits_of(*opened(path, options), options);
 }
 
 DiffusionModel::DiffusionModel(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}

@@ -58,6 +58,7 @@ struct ModelTraits {
 /// What overrides a model's own configs, and what is added to it.
 struct ModelOptions {
     std::optional<Prediction> prediction = {};
+    std::filesystem::path vae = {};                // another autoencoder; see with_vae
     std::vector<LoraChoice> loras = {};            // merged while loading, in this order
     std::vector<EmbeddingChoice> embeddings = {};  // words that prompts may use
     int64_t clip_skip = 1;                         // see TextOptions

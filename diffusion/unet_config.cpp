@@ -87,13 +87,13 @@ std::optional<int64_t> maybe_integer(const Config& config, const std::string& ke
     return config.has(key) ? std::optional(config.integer(key, range)) : std::nullopt;
 }
 
-// Only a single value is read: no released model sets it level by level.
+// One flag, or one a level (the x4 upscaler).
 std::vector<bool> read_only_cross_attention(const Config& config) {
-    if (config.is_list("only_cross_attention")) {
-        refuse(config.where(), "only_cross_attention",
-               "a list is not supported, give true or false");
+    if (!config.is_list("only_cross_attention")) {
+        return {config.flag("only_cross_attention", false)};
     }
-    return {config.flag("only_cross_attention", false)};
+    const std::vector<int64_t> flags = config.integers("only_cross_attention", {0, 1});
+    return {flags.begin(), flags.end()};
 }
 
 void read_levels(const Config& config, UnetConfig& out) {

@@ -128,7 +128,10 @@ std::vector<int64_t> Config::integers(const std::string& key, Range range, int64
         return values;
     }
     for (const JsonValue& item : *found.list()) {
-        values.push_back(node_->integer(key, item, range));
+        // A list of flags reads as ones and zeros.
+        const bool* flag = std::get_if<bool>(&item.value);
+        const JsonValue number{flag != nullptr ? JsonValue{int64_t{*flag ? 1 : 0}} : item};
+        values.push_back(node_->integer(key, number, range));
     }
     return values;
 }

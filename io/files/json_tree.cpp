@@ -159,9 +159,50 @@ std::string JsonValue::kind() const {
     return kinds.at(value.index());
 }
 
+namespace {
+
+/// The length of an infinity, which JSON has not and Python writes (diffusers' scheduler configs:
+/// "lambda_min_clipped": -Infinity), at the text's start; else 0.
+size_t infinity_length(std::string_view text) {
+    for (const std::string_view word : {"-Infinity", "Infinity"}) {
+        if (text.starts_with(word)) {
+            return word.size();
+        }
+    }
+    return 0;
+}
+
+/// The document with null for infinities: no limit is set.
+std::string without_infinities(std::string_view text) {
+    std::string plain;
+    plain.reserve(text.size());
+    bool in_text = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+        if (const size_t length = in_text ? 0 : infinity_length(text.substr(i)); length > 0) {
+            plain += "null";
+            i += length - 1;
+            continue;
+        }
+        plain += text[i];
+        if (text[i] == '"') {
+            in_text = !in_text;
+        } else if (in_text && text[i] == '\\' && i + 1 < text.size()) {
+            plain += text[++i];
+        }
+    }
+    return plain;
+}
+
+}  // namespace
+
 std::shared_ptr<const JsonObject> parse_json(std::string_view text, const std::string& where) {
-    TreeBuilder builder(text, where);
-    nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+    // Configs are small; a large text is not copied.
+    constexpr size_t config_bytes = size_t{1} << 20U;
+    const bool copies = text.size() <= config_bytes && text.find("Infinity") != text.npos;
+    const std::string plain = copies ? without_infinities(text) : std::string();
+    const std::string_view parsed = copies ? std::string_view(plain) : text;
+    TreeBuilder builder(parsed, where);
+    nlohmann::json::sax_parse(parsed.begin(), parsed.end(), &builder);
     const JsonValue root = builder.take();
     if (root.object() == nullptr) {
         throw Error(where,

@@ -61,14 +61,26 @@ std::string joined(const std::vector<std::filesystem::path>& files) {
     return text;
 }
 
-// The sum runs at the speed of memory and is not finite wherever a value is not; only then (or
-// where it overflows) each value is looked at.
+// The sum of a piece runs at the speed of memory and is not finite wherever a value is not; only
+// then (or where it overflows) each value is looked at. Pieces, since sums of half precision make a
+// copy in f32.
+bool is_finite(const torch::Tensor& tensor) {
+    constexpr int64_t piece = int64_t{1} << 18;
+    for (const torch::Tensor& part : tensor.flatten().split(piece)) {
+        if (!std::isfinite(part.sum(torch::kFloat32).item<float>()) &&
+            !at::isfinite(part).all().item<bool>()) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void check_finite(const torch::Tensor& tensor, const std::string& name, const std::string& where) {
     if (!at::isFloatingType(tensor.scalar_type()) || tensor.element_size() == 1) {
         return;
     }
-    const bool fine = std::isfinite(tensor.sum(torch::kFloat32).item<float>()) ||
-                      at::isfinite(tensor).all().item<bool>();
+    // On a GPU one pass costs less than waiting for many.
+    const bool fine = tensor.is_cpu() ? is_finite(tensor) : at::isfinite(tensor).all().item<bool>();
     if (!fine) {
         throw Error(
             where, c10::str("tensor ", quoted_name(name), " holds NaN or infinity"),
@@ -98,17 +110,22 @@ LazyTensors lazy_tensors(const std::vector<std::filesystem::path>& files) {
     return tensors;
 }
 
+// A tensor that lives as long as somebody else holds it: a layer that makes something of its own
+// out of a weight lets the weight go.
+using WeakTensor = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
+
 struct Weights::Store {
     WeightOptions options;
     bool creating = false;
     uint64_t seed = 0;
     std::string where;
-    LazyTensors stored;                              // load mode
-    std::map<std::string, torch::Tensor> delivered;  // made or handed out, by full name
+    LazyTensors stored;                            // load mode
+    std::map<std::string, WeakTensor> lent;        // load mode: handed out, by full name
+    std::map<std::string, torch::Tensor> created;  // create mode, by full name
     WeightPatch patch;
 
     bool has(const std::string& name) const {
-        return creating ? delivered.contains(name) : stored.contains(name);
+        return creating ? created.contains(name) : stored.contains(name);
     }
 
     std::vector<int64_t> shape(const std::string& name) const {
@@ -116,7 +133,7 @@ struct Weights::Store {
             throw Error(where, c10::str("has no tensor ", quoted_name(name)),
                         "the file is incomplete or of another kind of model");
         }
-        return creating ? delivered.at(name).sizes().vec() : stored.at(name).shape;
+        return creating ? created.at(name).sizes().vec() : stored.at(name).shape;
     }
 
     torch::Tensor patched(const std::string& name, const torch::Tensor& read) const {
@@ -143,6 +160,28 @@ struct Weights::Store {
         return out;
     }
 
+    // The tensor that was handed out before where somebody still holds it, else a new one.
+    torch::Tensor lend(const std::string& name) {
+        if (const auto known = lent.find(name); known != lent.end()) {
+            if (auto alive = known->second.lock()) {
+                return torch::Tensor(std::move(alive));
+            }
+        }
+        auto tensor = loaded(name);
+        lent.insert_or_assign(name, WeakTensor(tensor.getIntrusivePtr()));
+        return tensor;
+    }
+
+    NamedTensors tensors() const {
+        NamedTensors all(created.begin(), created.end());
+        for (const auto& [name, weak] : lent) {
+            if (auto alive = weak.lock()) {
+                all.emplace_back(name, torch::Tensor(std::move(alive)));
+            }
+        }
+        return all;
+    }
+
     torch::Tensor made(const std::string& name, torch::IntArrayRef shape, const Init& init) const {
         if (options.device.is_meta()) {
             return at::empty(shape, at::device(torch::kMeta).dtype(options.dtype));
@@ -160,7 +199,7 @@ struct Weights::Store {
         };
         add(stored);
         if (creating) {
-            add(delivered);
+            add(created);
         }
         return {all.begin(), all.end()};
     }
@@ -212,9 +251,7 @@ Weights Weights::scope(const std::string& name, int64_t index) const {
 
 torch::Tensor Weights::at(const std::string& name, torch::IntArrayRef shape, Init init) const {
     const std::string key = full(name);
-    auto& delivered = store_->delivered;
-    const auto known = delivered.find(key);
-    const bool make = store_->creating && known == delivered.end();
+    const bool make = store_->creating && !store_->created.contains(key);
     if (!make && store_->shape(key) != shape.vec()) {
         TORCH_CHECK(!store_->creating, "tensor ", key, " was made as ", store_->shape(key),
                     ", not ", shape);
@@ -224,12 +261,10 @@ torch::Tensor Weights::at(const std::string& name, torch::IntArrayRef shape, Ini
                      ", but the model needs ", shape),
             "the file is of another kind of model, or its config.json is not its own");
     }
-    if (known != delivered.end()) {
-        return known->second;
+    if (make) {
+        store_->created.emplace(key, store_->made(key, shape, init));
     }
-    auto tensor = make ? store_->made(key, shape, init) : store_->loaded(key);
-    delivered.emplace(key, tensor);
-    return tensor;
+    return store_->creating ? store_->created.at(key) : store_->lend(key);
 }
 
 bool Weights::has(const std::string& name) const {
@@ -256,12 +291,14 @@ std::vector<std::string> Weights::names() const {
 
 std::vector<std::string> Weights::unused() const {
     auto all = store_->names();
-    std::erase_if(all, [&](const std::string& name) { return store_->delivered.contains(name); });
+    std::erase_if(all, [&](const std::string& name) {
+        return store_->lent.contains(name) || store_->created.contains(name);
+    });
     return all;
 }
 
 NamedTensors Weights::tensors() const {
-    return {store_->delivered.begin(), store_->delivered.end()};
+    return store_->tensors();
 }
 
 std::string Weights::full(const std::string& name) const {

@@ -89,7 +89,7 @@ class Weights {
     std::vector<std::string> names() const;
     /// Names in the store that no layer has asked for, sorted (load mode).
     std::vector<std::string> unused() const;
-    /// Tensors made (create mode) or delivered (load mode) so far, sorted by full name.
+    /// Tensors made (create mode), or delivered and still held (load mode), sorted by full name.
     NamedTensors tensors() const;
     /// Full name of `name` here, for messages.
     std::string full(const std::string& name) const;

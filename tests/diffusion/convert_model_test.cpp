@@ -209,6 +209,36 @@ TEST_CASE("a folder, its single file and the folder of that are the same model",
     }
 }
 
+TEST_CASE("an autoencoder is replaced by that of a file or a folder", "[convert]") {
+    const Place place;
+    const fs::path folder = place.path / "folder", file = place.path / "file.safetensors";
+    write_model(folder, false);
+    convert_model({.from = folder, .to = file});
+    // Another autoencoder in diffusers' naming, and the same one in the original naming.
+    NamedTensors other, original;
+    const SafeTensors whole(file);
+    for (const auto& [name, entry] : whole.entries())
+        if (name.starts_with("first_stage_model."))
+            original.emplace_back(name.substr(18), whole.tensor(name));
+    const SafeTensors own(folder / "vae/diffusion_pytorch_model.safetensors");
+    for (const auto& [name, entry] : own.entries())
+        other.emplace_back(name, own.tensor(name) * 1.25);
+    save_safetensors(place.path / "original.safetensors", original);
+    save_safetensors(place.path / "other.safetensors", other);
+    const auto latents = [&](const fs::path& vae) {
+        const auto model = DiffusionModel::load(folder, {.device = "cpu", .dtype = "f32"},
+                                                {.vae = vae, .loras = {}, .embeddings = {}});
+        return model->encode(torch::linspace(0, 1, 3 * 16 * 16).view({1, 3, 16, 16}));
+    };
+    const torch::Tensor expected = latents({});
+    CHECK(torch::allclose(latents(file), expected, 1e-4, 1e-5));
+    CHECK(torch::allclose(latents(place.path / "original.safetensors"), expected, 1e-4, 1e-5));
+    CHECK(torch::allclose(latents(folder / "vae"), expected, 1e-4, 1e-5));
+    CHECK((latents(place.path / "other.safetensors") - expected).abs().max().item<float>() > 0.01);
+    CHECK_THROWS_WITH(latents(folder / "unet/diffusion_pytorch_model.safetensors"),
+                      Catch::Contains("no autoencoder"));
+}
+
 TEST_CASE("dtypes change the bytes, not the model", "[convert]") {
     const Place place;
     const fs::path folder = place.path / "folder";
