@@ -37,7 +37,8 @@ constexpr std::array<Sampler, 20> table{{
     {"euler", "first order over sigma; the plain reference", G::euler, none, 1, one_a_step,
      run_euler},
     {"euler_a", "euler with fresh noise", G::euler, 1.0, 1, one_a_step, run_euler_a},
-    {"heun", "second order, two calls a step", G::euler, none, 2, two_a_step, run_heun},
+    {"heun", "second order, two calls a step; not for flow models", G::euler, none, 2, two_a_step,
+     run_heun},
     {"lms", "linear multistep of fourth order", G::euler, none, 2, one_a_step, run_lms},
     {"dpm2", "DPM-Solver-2, two calls a step", G::kdpm, none, 2, two_a_step, run_dpm2},
     {"dpm2_a", "dpm2 with fresh noise", G::kdpm, 1.0, 2, two_a_step, run_dpm2_a},
@@ -105,6 +106,10 @@ torch::Tensor sample(const Sampler& sampler, const Denoise& denoise, const torch
         return x;
     const double eta = eta_of(sampler, options);
     TORCH_CHECK(eta >= 0 && eta <= 1, "eta ", eta, " outside [0, 1]");
+    if (sampler.run == run_heun && options.schedule != nullptr && options.schedule->is_flow())
+        throw UsageError("heun",
+                         "its average of slopes is far off in the first step of flow models",
+                         "take flow_heun");
     TORCH_CHECK(options.noise || !needs_noise(sampler, options), sampler.name, " needs noise");
     return sampler.run(Walk(denoise, steps, options, eta), x.to(torch::kFloat32));
 }

@@ -122,8 +122,13 @@ void read_spacing(const Config& config, ScheduleConfig& out) {
     out.final_sigma_min = choice(config, "final_sigmas_type", "zero", final_sigmas);
 }
 
+// Schedulers that know no other prediction than the flow.
+bool is_flow_matching(const Config& config) {
+    return config.text("_class_name", "").find("FlowMatch") != std::string::npos;
+}
+
 std::optional<FlowShift> read_flow(const Config& config) {
-    const bool matching = config.text("_class_name", "").find("FlowMatch") != std::string::npos;
+    const bool matching = is_flow_matching(config);
     const bool flow_sigmas = config.flag("use_flow_sigmas", false);
     const bool flow_prediction = config.text("prediction_type", "") == "flow_prediction";
     if (!matching && !flow_sigmas && !flow_prediction)
@@ -170,8 +175,10 @@ ScheduleConfig read_schedule_config(const Config& config) {
     ScheduleConfig out;
     out.train_steps = config.integer("num_train_timesteps", {1, 100000}, out.train_steps);
     out.flow = read_flow(config);
-    out.prediction =
-        choice(config, "prediction_type", out.flow ? "flow_prediction" : "epsilon", predictions);
+    const char* otherwise = out.flow ? "flow_prediction" : "epsilon";
+    out.prediction = is_flow_matching(config)
+                         ? Prediction::flow
+                         : choice(config, "prediction_type", otherwise, predictions);
     read_betas(config, out);
     read_spacing(config, out);
     if (config.flag("clip_sample", true))

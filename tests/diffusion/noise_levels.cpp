@@ -39,8 +39,8 @@ TEST_CASE("levels fall, keep unit variance and chain, for all grids and spacings
                 for (const NoiseStep& step : steps) {
                     CHECK(step.from.alpha * step.from.alpha + step.from.sigma * step.from.sigma ==
                           Approx(1).margin(1e-6));
-                    // DEIS ends where its last spread level is.
-                    CHECK(step.to.sigma <= step.from.sigma);
+                    // DEIS and PNDM may end where the last spread level is.
+                    CHECK(step.to.sigma < step.from.sigma + 1e-6);
                     CHECK(step.from.t >= 0);
                     CHECK(step.from.t < 1000);
                 }

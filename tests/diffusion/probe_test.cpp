@@ -1,5 +1,7 @@
 #include "diffusion/probe.h"
 
+#include <ATen/CPUGeneratorImpl.h>
+
 #include <catch2/catch.hpp>
 
 #include "diffusion/samplers.h"
@@ -49,20 +51,51 @@ TEST_CASE("each component answers with the tensors it promises") {
           Names{"image"});
 }
 
-TEST_CASE("every sampler is probed step by step") {
+TEST_CASE("every sampler is probed call by call") {
     for (const Sampler& sampler : samplers()) {
+        if (sampler.grid == Grid::flow)
+            continue;  // the model is none
         INFO(sampler.name);
-        ProbeRequest request =
-            request_for("sampler", {{"sample", torch::randn({1, 4, 2, 2})},
-                                    {"model_output.0", torch::randn({1, 4, 2, 2})},
-                                    {"model_output.1", torch::randn({1, 4, 2, 2})}});
+        const int64_t calls = sampler.calls(5, {});
+        NamedTensors inputs{{"sample", torch::randn({1, 4, 2, 2})}};
+        for (int64_t i = 0; i < calls; ++i)
+            inputs.emplace_back(c10::str("model_output.", i), torch::randn({1, 4, 2, 2}));
+        ProbeRequest request = request_for("sampler", inputs);
         request.sampler = sampler.name;
-        const Names names = names_of(probe(request));
+        const NamedTensors out = probe(request);
+        const Names names = names_of(out);
         CHECK(names.front() == "timesteps");
-        CHECK(names.back() == "prev_sample.1");
-        request.steps = 3;
-        CHECK_THROWS_WITH(probe(request), Catch::Contains("2 of them for 3 steps"));
+        CHECK(out.front().second.numel() == calls);
+        CHECK(names.back() == c10::str("prev_sample.", calls - 1));
+        CHECK(torch::equal(out.back().second, probe(request).back().second));
+        request.steps = 6;
+        CHECK_THROWS_WITH(probe(request), Catch::Contains("6 steps of"));
+        request.steps = 5;
+        request.seed = 1;
+        const bool drawn = needs_noise(sampler, {});
+        CHECK(torch::equal(out.back().second, probe(request).back().second) != drawn);
     }
+    ProbeRequest flow = request_for("sampler", {{"sample", torch::randn({1, 4, 2, 2})},
+                                                {"model_output.0", torch::randn({1, 4, 2, 2})}});
+    flow.sampler = "flow_euler";
+    CHECK_THROWS_WITH(probe(flow), Catch::Contains("flow-matching models only"));
+    flow.sampler = "heun";
+    flow.inputs.emplace_back("model_output.1", torch::randn({1, 4, 2, 2}));
+    CHECK_THROWS_WITH(probe(flow), Catch::Contains("no number of steps of heun takes 2"));
+}
+
+TEST_CASE("given noise takes the place of torch's") {
+    const torch::Tensor x = torch::randn({1, 4, 2, 2});
+    ProbeRequest request = request_for("sampler", {{"sample", x},
+                                                   {"model_output.0", torch::randn({1, 4, 2, 2})},
+                                                   {"model_output.1", torch::randn({1, 4, 2, 2})}});
+    request.sampler = "euler_a";
+    const NamedTensors drawn = probe(request);
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{0});
+    request.inputs.emplace_back("noise.0", torch::randn(x.sizes(), generator, x.options()));
+    CHECK(torch::equal(probe(request).back().second, drawn.back().second));
+    request.inputs.back().second = torch::zeros({1, 4, 2, 2});
+    CHECK_FALSE(torch::equal(probe(request).back().second, drawn.back().second));
 }
 
 TEST_CASE("missing, misshapen and wrong tensors are named") {

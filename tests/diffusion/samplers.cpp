@@ -88,10 +88,10 @@ TEST_CASE("every sampler converges to the flow's end with its order") {
     for (const Sampler& sampler : samplers()) {
         if (sampler.order == 0)
             continue;
-        const double coarse = error_at(sampler, 20);
-        const double fine = error_at(sampler, 40);
+        const double coarse = error_at(sampler, 40);
+        const double fine = error_at(sampler, 80);
         INFO(sampler.name << ": " << coarse << " -> " << fine);
-        CHECK(fine < 0.04);
+        CHECK(fine < 0.02);
         CHECK(std::log2(coarse / fine) > sampler.order - 0.3);
     }
 }
@@ -120,8 +120,11 @@ TEST_CASE("every sampler ends at the mean of a denoiser that knows the picture")
         for (const int64_t count : {1, 3, 20}) {
             INFO(sampler.name << " " << count);
             const Schedule schedule = schedule_for(sampler);
+            const bool own = sampler.grid == Grid::lcm || sampler.grid == Grid::tcd ||
+                             sampler.grid == Grid::flow;
+            const auto trailing = own ? std::nullopt : std::optional(Spacing::trailing);
             const auto steps =
-                noise_levels(schedule, {.grid = sampler.grid, .spacing = {}, .steps = count});
+                noise_levels(schedule, {.grid = sampler.grid, .spacing = trailing, .steps = count});
             const torch::Tensor end = sample(sampler, oracle, test_noise({2, 4, 3, 5}) * 0.5, steps,
                                              with_noise(sampler, schedule, {2, 4, 3, 5}));
             // PNDM, DEIS and TCD end a little before sigma 0.
@@ -183,7 +186,7 @@ TEST_CASE("stochastic samplers keep the mean and the variance of their level") {
             continue;
         INFO(sampler.name);
         const Schedule schedule;
-        const auto steps = even_steps(sampler, 150, 3, -4);
+        const auto steps = even_steps(sampler, 300, 3, -4);
         const NoiseLevel& first = steps.front().from;
         const torch::Tensor x = TorchNoise(11).next(shape) * deviation(first) + first.alpha * mean;
         SamplerOptions options = with_noise(sampler, schedule, shape);
@@ -204,8 +207,9 @@ TEST_CASE("less eta keeps more of where x came from") {
     for (const Sampler& sampler : samplers()) {
         if (!sampler.eta)
             continue;
+        const bool tcd = sampler.grid == Grid::tcd;  // forgets all from 0.5 on
         double last = -1;
-        for (const double eta : {1.0, 0.5, 0.0}) {
+        for (const double eta : tcd ? std::vector{1.0, 0.0} : std::vector{1.0, 0.5, 0.0}) {
             SamplerOptions options = with_noise(sampler, Schedule(), shape);
             options.schedule = nullptr;
             options.eta = eta;
@@ -267,8 +271,12 @@ TEST_CASE("samplers over betas run flow models as well") {
             continue;
         INFO(sampler.name);
         const auto steps = noise_levels(schedule, {.grid = sampler.grid, .steps = 100});
-        const torch::Tensor end =
-            sample(sampler, gaussian_denoise, x, steps, with_noise(sampler, schedule, x.sizes()));
+        const SamplerOptions options = with_noise(sampler, schedule, x.sizes());
+        if (std::string(sampler.name) == "heun") {
+            CHECK_THROWS_AS(sample(sampler, gaussian_denoise, x, steps, options), UsageError);
+            continue;
+        }
+        const torch::Tensor end = sample(sampler, gaussian_denoise, x, steps, options);
         const torch::Tensor exact = exact_end(x, steps.front().from, {});
         CHECK((end - exact).abs().max().item<double>() < 0.1);
     }
