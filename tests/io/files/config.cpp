@@ -56,6 +56,14 @@ TEST_CASE("missing and null keys take the default") {
     CHECK(c.object("missing").keys().empty());
 }
 
+TEST_CASE("infinities, as Python writes them, count as not given") {
+    const Config c = Config::parse(
+        R"({"lambda_min_clipped": -Infinity, "most": Infinity, "t": "Infinity \" -Infinity"})", "");
+    CHECK(!c.has("lambda_min_clipped"));
+    CHECK(!c.has("most"));
+    CHECK(c.text("t") == "Infinity \" -Infinity");
+}
+
 TEST_CASE("keys come in file order and nested objects share the tree") {
     CHECK(Config::parse(R"({"z":1,"a":2,"m":3})", "").keys() ==
           std::vector<std::string>({"z", "a", "m"}));
@@ -129,7 +137,7 @@ TEST_CASE("broken JSON is refused with its place") {
         {"{", "broken JSON at line 1"},
         {"{\"a\": 1,\n \"b\" 2}", "broken JSON at line 2, column 6"},
         {"{\"a\": NaN}", "broken JSON"},
-        {"{\"a\": -Infinity}", "broken JSON"},
+        {"{\"a\": --Infinity}", "broken JSON"},
         {"{\"a\": 1e999}", "broken JSON"},
         {"{\"a\": 01}", "broken JSON"},
         {"{\"a\": 1} x", "broken JSON"},
