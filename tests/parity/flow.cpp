@@ -75,3 +75,5 @@ TEST_CASE("RAFT weights that do not fit are refused", "[flow]") {
     CHECK_THROWS_WITH(Raft(of("feature_encoder.convnormrelu.0.weight", {8, 4, 7, 7})),
                       Catch::Contains("[8, 3, 7, 7]"));
 }
+
+}  // namespace weft
