@@ -1,6 +1,8 @@
 #include "diffusion/phase_conv.h"
 
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "diffusion/packed.h"
 
@@ -24,13 +26,7 @@ torch::Tensor taps_of(const torch::Tensor& even, const torch::Tensor& odd, int64
 
 }  // namespace
 
-bool PhaseConv2d::fits(const Weights& weights, int64_t channels) {
-    return !weights.creating() && can_pack(weights.at("weight", {channels, channels, 3, 3}));
-}
-
-PhaseConv2d::PhaseConv2d(const Weights& weights, int64_t channels)
-    : bias_(weights.at("bias", {channels}, {Init::Kind::zeros})) {
-    const torch::Tensor weight = weights.at("weight", {channels, channels, 3, 3});
+PhaseConv2d::PhaseConv2d(const torch::Tensor& weight, torch::Tensor bias) : bias_(std::move(bias)) {
     std::vector<torch::Tensor> phases;
     for (const torch::Tensor& row : phases_along(weight.to(torch::kFloat32), 2)) {
         for (const torch::Tensor& both : phases_along(row, 3)) {

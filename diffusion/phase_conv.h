@@ -2,8 +2,6 @@
 
 #include <torch/types.h>
 
-#include "io/files/weights.h"
-
 namespace weft {
 
 // Note [Phases]
@@ -17,10 +15,9 @@ namespace weft {
 /// Inference only. Immutable, thread-safe.
 class PhaseConv2d {
   public:
-    /// True where the weights of this scope are to be packed.
-    static bool fits(const Weights& weights, int64_t channels);
-
-    PhaseConv2d(const Weights& weights, int64_t channels);
+    /// @param weight [c, c, 3, 3], one that can_pack()
+    /// @param bias   [c]
+    PhaseConv2d(const torch::Tensor& weight, torch::Tensor bias);
     /// [n, c, h, w] -> [n, c, 2h, 2w]; zeros around x.
     torch::Tensor operator()(const torch::Tensor& x) const;
     /// [n, c, h + 2, w] -> [n, c, 2h, 2w]: the first and the last row are surroundings.

@@ -98,8 +98,9 @@ torch::Tensor Downsample2D::in_stripes(const torch::Tensor& x, const Stripes& st
 
 Upsample2D::Upsample2D(const Weights& weights, int64_t channels) {
     const Weights conv = weights.scope("conv");
-    if (PhaseConv2d::fits(conv, channels)) {
-        by_phases_.emplace(conv, channels);
+    const torch::Tensor weight = conv.at("weight", {channels, channels, 3, 3});
+    if (!weights.creating() && can_pack(weight)) {
+        by_phases_.emplace(weight, conv.at("bias", {channels}));
     } else {
         conv_.emplace(conv, channels, channels);
     }

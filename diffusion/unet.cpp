@@ -1,5 +1,7 @@
 #include "diffusion/unet.h"
 
+#include <algorithm>
+
 #include "io/files/error.h"
 
 namespace weft {
@@ -80,6 +82,18 @@ std::vector<UnetUpBlock> make_up_blocks(const Weights& weights, const UnetConfig
         blocks.emplace_back(weights.scope("up_blocks", static_cast<int64_t>(i)), level, joined);
     }
     return blocks;
+}
+
+// Layers of the last up block that see the skips of conv_in and of the first layer.
+constexpr size_t outer_layer_count = 2;
+
+// What a ControlNet adds to the skips.
+void add_residuals(Skips& skips, const std::vector<torch::Tensor>& residuals) {
+    TORCH_CHECK(residuals.empty() || residuals.size() == skips.size(), residuals.size(),
+                " additional residuals for ", skips.size(), " skips");
+    for (size_t i = 0; i < residuals.size(); ++i) {
+        skips[i] = skips[i] + residuals[i];
+    }
 }
 
 }  // namespace
@@ -205,28 +219,54 @@ torch::Tensor Unet::operator()(const torch::Tensor& sample, const torch::Tensor&
     }
     const UnetState state{time, {encoder_hidden_states, inputs.coupling}};
 
+    const torch::Tensor x = conv_in_(config_.center_input_sample ? 2 * sample - 1 : sample);
+    const bool reuses = inputs.deep != nullptr && inputs.deep->reuse;
+    const torch::Tensor y = reuses ? outer_layers(x, state, inputs) : all_levels(x, state, inputs);
+    return conv_out_(conv_norm_out_(y, activation_named(config_.act_fn, "act_fn")));
+}
+
+// Way down, middle and way up from conv_in's map; renews the deep features where they are kept.
+torch::Tensor Unet::all_levels(const torch::Tensor& first, const UnetState& state,
+                               const UnetInputs& inputs) const {
     // Way down: every map is kept for the way up.
-    torch::Tensor x = conv_in_(config_.center_input_sample ? 2 * sample - 1 : sample);
+    torch::Tensor x = first;
     Skips skips = {x};
     for (const UnetDownBlock& block : down_blocks_) {
         x = block(x, state, skips);
     }
-    const std::vector<torch::Tensor>& residuals = inputs.down_block_additional_residuals;
-    TORCH_CHECK(residuals.empty() || residuals.size() == skips.size(), residuals.size(),
-                " additional residuals for ", skips.size(), " skips");
-    for (size_t i = 0; i < residuals.size(); ++i) {
-        skips[i] = skips[i] + residuals[i];
-    }
+    add_residuals(skips, inputs.down_block_additional_residuals);
 
     // Middle, then the way up.
     x = mid_block_ ? (*mid_block_)(x, state) : x;
     if (inputs.mid_block_additional_residual.defined()) {
         x = x + inputs.mid_block_additional_residual;
     }
-    for (const UnetUpBlock& block : up_blocks_) {
-        x = block(x, state, skips);
+    for (size_t i = 0; i + 1 < up_blocks_.size(); ++i) {
+        x = up_blocks_[i](x, state, skips);
     }
-    return conv_out_(conv_norm_out_(x, activation_named(config_.act_fn, "act_fn")));
+    const UnetUpBlock& last = up_blocks_.back();
+    const size_t inner = last.layer_count() - outer_layer_count;
+    x = last.layers(0, inner, x, state, skips);
+    if (inputs.deep != nullptr) {
+        inputs.deep->features = x;
+    }
+    return last.layers(inner, last.layer_count(), x, state, skips);
+}
+
+// The layers outside the deep features.
+torch::Tensor Unet::outer_layers(const torch::Tensor& first, const UnetState& state,
+                                 const UnetInputs& inputs) const {
+    const torch::Tensor& deep = inputs.deep->features;
+    TORCH_CHECK(deep.defined() && deep.size(0) == first.size(0) && deep.size(2) == first.size(2) &&
+                    deep.size(3) == first.size(3),
+                "deep features of another batch are no use for ", first.sizes());
+    Skips skips = {first, down_blocks_.front().layer(0, first, state)};
+    std::vector<torch::Tensor> residuals = inputs.down_block_additional_residuals;
+    residuals.resize(std::min(residuals.size(), skips.size()));
+    add_residuals(skips, residuals);
+    const UnetUpBlock& last = up_blocks_.back();
+    return last.layers(last.layer_count() - outer_layer_count, last.layer_count(), deep, state,
+                       skips);
 }
 
 }  // namespace weft

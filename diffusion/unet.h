@@ -13,6 +13,17 @@
 
 namespace weft {
 
+/// What a Unet keeps of its deep levels from one call to the next (DeepCache, Ma et al., arXiv
+/// 2312.00858): between neighbouring steps they change little, and they are most of the work.
+/// Belongs to one run of steps over one batch.
+struct DeepFeatures {
+    /// [n, c, h, w] what enters the last two layers of the way up; undefined before the first call.
+    torch::Tensor features = {};
+    /// The next call takes `features` as they are and runs the outermost layers only: conv_in, the
+    /// first layer of the way down, the last two of the way up. Otherwise it renews them.
+    bool reuse = false;
+};
+
 /// Optional inputs of a Unet; which are needed is decided by its config.
 struct UnetInputs {
     torch::Tensor text_embeds = {};    // [n, d] pooled text, for addition_embed_type "text_time"
@@ -23,6 +34,7 @@ struct UnetInputs {
     std::vector<torch::Tensor> down_block_additional_residuals = {};
     torch::Tensor mid_block_additional_residual = {};
     const Coupling* coupling = nullptr;  // not owned
+    DeepFeatures* deep = nullptr;        // not owned; null: every call runs all layers
 };
 
 /// Two linear layers with an activation between: names linear_1, linear_2, optional cond_proj.
@@ -71,6 +83,10 @@ class Unet {
     torch::Tensor embed_class(const torch::Tensor& labels) const;
     torch::Tensor embed_text_time(const UnetInputs& inputs) const;
     torch::Tensor positions(const torch::Tensor& values, int64_t dim) const;
+    torch::Tensor all_levels(const torch::Tensor& x, const UnetState& state,
+                             const UnetInputs& inputs) const;
+    torch::Tensor outer_layers(const torch::Tensor& x, const UnetState& state,
+                               const UnetInputs& inputs) const;
 
     UnetConfig config_;
     torch::ScalarType dtype_;

@@ -38,13 +38,15 @@ UnetDownBlock::UnetDownBlock(const Weights& weights, const UnetLevel& level)
     }
 }
 
+torch::Tensor UnetDownBlock::layer(size_t i, const torch::Tensor& x, const UnetState& state) const {
+    const torch::Tensor y = resnets_[i](x, state.time);
+    return attentions_.empty() ? y : attentions_[i](y, state.context);
+}
+
 torch::Tensor UnetDownBlock::operator()(torch::Tensor x, const UnetState& state,
                                         Skips& skips) const {
     for (size_t i = 0; i < resnets_.size(); ++i) {
-        x = resnets_[i](x, state.time);
-        if (!attentions_.empty()) {
-            x = attentions_[i](x, state.context);
-        }
+        x = layer(i, x, state);
         skips.push_back(x);
     }
     if (downsampler_) {
@@ -83,13 +85,19 @@ UnetUpBlock::UnetUpBlock(const Weights& weights, const UnetLevel& level,
     }
 }
 
-torch::Tensor UnetUpBlock::operator()(torch::Tensor x, const UnetState& state, Skips& skips) const {
-    for (size_t i = 0; i < resnets_.size(); ++i) {
+torch::Tensor UnetUpBlock::layers(size_t first, size_t last, torch::Tensor x,
+                                  const UnetState& state, Skips& skips) const {
+    for (size_t i = first; i < last; ++i) {
         x = resnets_[i](torch::cat({x, pop(skips)}, 1), state.time);
         if (!attentions_.empty()) {
             x = attentions_[i](x, state.context);
         }
     }
+    return x;
+}
+
+torch::Tensor UnetUpBlock::operator()(torch::Tensor x, const UnetState& state, Skips& skips) const {
+    x = layers(0, resnets_.size(), x, state, skips);
     if (upsampler_) {
         TORCH_CHECK(!skips.empty(), "no skip gives the size to grow to");
         x = (*upsampler_)(x, Upsample2D::Size{skips.back().size(2), skips.back().size(3)});

@@ -35,6 +35,8 @@ class UnetDownBlock {
     UnetDownBlock(const Weights& weights, const UnetLevel& level);
     /// Returns the level's output and pushes every intermediate map onto `skips`.
     torch::Tensor operator()(torch::Tensor x, const UnetState& state, Skips& skips) const;
+    /// Layer `i` alone: a residual block and its transformer.
+    torch::Tensor layer(size_t i, const torch::Tensor& x, const UnetState& state) const;
 
   private:
     std::vector<ResnetBlock2D> resnets_;
@@ -62,6 +64,11 @@ class UnetUpBlock {
     /// Pops one skip a residual block. The output grows to the size of the next skip, if one is
     /// left.
     torch::Tensor operator()(torch::Tensor x, const UnetState& state, Skips& skips) const;
+    /// Layers [first, last) alone, each of which pops its skip.
+    torch::Tensor layers(size_t first, size_t last, torch::Tensor x, const UnetState& state,
+                         Skips& skips) const;
+
+    size_t layer_count() const { return resnets_.size(); }
 
   private:
     std::vector<ResnetBlock2D> resnets_;
