@@ -29,6 +29,8 @@ struct Options {
     int64_t longer_side = 512;
     int64_t drift_frames = 16;
     int64_t threads = 0;
+    std::string clip;
+    std::string prompt;
     std::string report;
     bool json = false;
 };
@@ -83,6 +85,16 @@ Report optional_report(const std::optional<double>& value) {
     return value ? Report(*value) : Report(nullptr);
 }
 
+Report clip_report(const std::optional<ClipScores>& scores) {
+    if (!scores) {
+        return nullptr;
+    }
+    return {{"text", scores->text},
+            {"all_pairs", scores->all_pairs},
+            {"neighbours", scores->neighbours},
+            {"pooled", scores->pooled}};
+}
+
 Report summary_report(const ClipSummary& summary) {
     return {{"warp_error", summary.warp_error},
             {"warp_ratio", optional_report(summary.warp_ratio)},
@@ -96,7 +108,8 @@ Report summary_report(const ClipSummary& summary) {
             {"luma_flicker", summary.luma_flicker},
             {"end_point_error", summary.end_point_error},
             {"strength", summary.strength},
-            {"outside", optional_report(summary.outside)}};
+            {"outside", optional_report(summary.outside)},
+            {"clip", clip_report(summary.clip)}};
 }
 
 Report integrity_report(const Integrity& integrity) {
@@ -165,6 +178,16 @@ void print_table(const Measurement& measurement) {
     }
 }
 
+void print_clip(const Measurement& measurement) {
+    for (const ClipFigures& clip : measurement.clips) {
+        if (const auto& scores = clip.summary.clip) {
+            std::printf("%-24s  CLIP-T %.4f  CLIP-F %.4f all pairs, %.4f neighbours, %.4f pooled\n",
+                        clip.name.c_str(), scores->text, scores->all_pairs, scores->neighbours,
+                        scores->pooled);
+        }
+    }
+}
+
 /// What is not as in the source, one line each.
 void print_integrity(const Measurement& measurement) {
     for (size_t i = 1; i < measurement.clips.size(); ++i) {
@@ -186,11 +209,17 @@ void print_integrity(const Measurement& measurement) {
 
 void run_measure(const Options& options, const Context& context) {
     set_threads(options.threads);
+    if (options.clip.empty() != options.prompt.empty()) {
+        throw UsageError("", "--clip and --prompt belong together", "give both or none");
+    }
+    const auto clip = options.clip.empty() ? nullptr : std::make_unique<ClipScorer>(options.clip);
     Gallery gallery;
     MeasureOptions measuring{.longer_side = options.longer_side,
                              .estimator = options.estimator,
                              .drift_frames = options.drift_frames,
                              .mask = read_mask(options.mask),
+                             .clip = clip.get(),
+                             .prompt = options.prompt,
                              .stop = context.stop};
     if (!options.report.empty()) {
         measuring.on_pair = [&](const MeasuredPair& pair) { gallery.see(pair); };
@@ -200,6 +229,7 @@ void run_measure(const Options& options, const Context& context) {
         print_report(measurement_report(measurement), ReportStyle::json);
     } else {
         print_table(measurement);
+        print_clip(measurement);
         print_integrity(measurement);
     }
     if (!options.report.empty()) {
@@ -234,6 +264,12 @@ void add_measure(CLI::App& command, Context& context) {
                     "frames between those compared for drift, 2 .. 1000 (default: 16)")
         ->type_name("N")
         ->check(CLI::Range(2, 1000));
+    command
+        .add_option("--clip", options->clip,
+                    "folder of a CLIP model as transformers saves it: also CLIP-T and CLIP-F")
+        ->type_name("DIR");
+    command.add_option("-p,--prompt", options->prompt, "the edit's prompt, for --clip")
+        ->type_name("TEXT");
     command.add_option("--threads", options->threads, "1 .. 1024 (default: all cores)")
         ->type_name("N");
     command.add_option("--report", options->report, "write a page with plots and the worst frames")
@@ -243,7 +279,7 @@ void add_measure(CLI::App& command, Context& context) {
         "Figures are root mean squares or means from 0 to 255 (JSON: 0 to 1, not rooted), motion "
         "in "
         "pixels of\nthe measuring grid; ratios compare mean squares with the identity edit's. "
-        "temporal/README.md explains them.");
+        "video/README.md explains them.");
     command.callback([options, &context] { run_measure(*options, context); });
 }
 

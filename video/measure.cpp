@@ -52,6 +52,7 @@ class ClipInWork {
     std::optional<Time> first_time;
     torch::Tensor before;  // the last picture on the grid; undefined at the start
     torch::Tensor anchor;  // the picture that drift is measured against
+    std::optional<ClipTrack> track;
 
   private:
     std::unique_ptr<FrameSource> source_;
@@ -82,6 +83,13 @@ class Measuring {
         for (NamedSource& clip : edited) {
             edited_.emplace_back(std::move(clip.name), std::move(clip.frames));
         }
+        if (options.clip != nullptr) {
+            const auto text = options.clip->text(options.prompt);
+            source_.track.emplace(*options.clip, text);
+            for (ClipInWork& clip : edited_) {
+                clip.track.emplace(*options.clip, text);
+            }
+        }
     }
 
     Measurement run() {
@@ -100,6 +108,12 @@ class Measuring {
     }
 
   private:
+    static void add_clip_scores(const ClipInWork& clip, ClipFigures& figures) {
+        if (clip.track) {
+            figures.summary.clip = clip.track->scores();
+        }
+    }
+
     static void require_frames(ClipInWork& clip) {
         if (clip.figures().frames.empty()) {
             throw Error(clip.info().path.string(), "has no frame in the chosen part",
@@ -196,6 +210,9 @@ class Measuring {
             clip.anchor = now;
         }
         clip.figures().frames.push_back(figures);
+        if (clip.track) {
+            clip.track->add(now);
+        }
         if (motion.at_drift_end) {
             add_drift(clip, now, motion.to_anchor);
         }
@@ -250,6 +267,10 @@ class Measuring {
             result.clips.push_back(std::move(clip.figures()));
         }
         summarise(result);
+        add_clip_scores(source_, result.clips.front());
+        for (size_t i = 0; i < edited_.size(); ++i) {
+            add_clip_scores(edited_[i], result.clips[i + 1]);
+        }
         return result;
     }
 

@@ -12,6 +12,7 @@
 
 #include "io/media/frame.h"
 #include "temporal/flow.h"
+#include "video/clip_track.h"
 
 namespace weft {
 
@@ -55,6 +56,7 @@ struct ClipSummary {
     double end_point_error = 0;
     double strength = 0;
     std::optional<double> outside = std::nullopt;
+    std::optional<ClipScores> clip = std::nullopt;  // only with a CLIP model
     // Against the identity edit; nullopt where that is 0.
     std::optional<double> warp_ratio = std::nullopt;
     std::optional<double> drift_ratio = std::nullopt;
@@ -106,6 +108,9 @@ struct MeasureOptions {
     int64_t drift_frames = 16;
     /// Where an edit was allowed, [1, h, w] of any size, above 0.5; undefined: no outside figure.
     torch::Tensor mask = {};
+    /// Not null: pictures and prompt are also compared by CLIP. Must outlive the measurement.
+    const ClipScorer* clip = nullptr;
+    std::string prompt = {};
     const std::atomic<bool>* stop = nullptr;
     /// Called for each frame of each clip. May be empty.
     std::function<void(const MeasuredPair&)> on_pair = {};

@@ -56,6 +56,10 @@ struct Figure {
     std::string (*cell)(const ClipFigures& clip);
 };
 
+std::string clip_cell(const ClipFigures& clip, double ClipScores::*score) {
+    return clip.summary.clip ? number((*clip.summary.clip).*score) : "&ndash;";
+}
+
 constexpr std::array figures{
     Figure{"warp error", "root mean square along the source's flow, 0 to 255",
            [](const ClipFigures& c) { return number(levels(c.summary.warp_error)); }},
@@ -79,6 +83,12 @@ constexpr std::array figures{
            [](const ClipFigures& c) {
                return c.summary.outside ? number(255 * *c.summary.outside) : "&ndash;";
            }},
+    Figure{"CLIP-T", "cosine of frame and prompt, with a CLIP model",
+           [](const ClipFigures& c) { return clip_cell(c, &ClipScores::text); }},
+    Figure{"CLIP-F, all pairs", "cosine of different frames",
+           [](const ClipFigures& c) { return clip_cell(c, &ClipScores::all_pairs); }},
+    Figure{"CLIP-F, neighbours", "cosine of neighbours; high for blur and stills, too",
+           [](const ClipFigures& c) { return clip_cell(c, &ClipScores::neighbours); }},
 };
 
 std::string header_of(const Measurement& measurement) {
