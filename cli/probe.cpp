@@ -1,6 +1,8 @@
 // weft probe COMPONENT
 #include "diffusion/probe.h"
 
+#include <c10/util/StringUtil.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -38,7 +40,15 @@ void add_sampling_options(CLI::App& command, ProbeOptions& options) {
     command.add_option("--sampler", request.sampler, "name of a sampler (sampler: default ddim)")
         ->group(group);
     command.add_option("--steps", request.steps, "denoising steps, 1 to 1000")->group(group);
-    command.add_option("--spacing", options.spacing, "leading, linspace, trailing or karras")
+    command.add_option("--spacing", options.spacing, c10::Join(", ", spacing_names()))
+        ->group(group);
+    command.add_option("--eta", request.eta, "fresh noise a step, 0 to 1 (default: the sampler's)")
+        ->check(CLI::Range(0.0, 1.0))
+        ->group(group);
+    command.add_option("--seed", request.seed, "of torch.Generator's step noise (default 0)")
+        ->group(group);
+    command.add_option("--guidance-rescale", request.guidance_rescale, "0 to 1 (default 0)")
+        ->check(CLI::Range(0.0, 1.0))
         ->group(group);
     command.add_option("--negative", request.negative, "negative prompt")->group(group);
     command.add_option("--guidance", request.guidance, "text guidance, 0 to 100")->group(group);

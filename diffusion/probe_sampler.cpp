@@ -39,9 +39,11 @@ int64_t checked_steps(const ProbeRequest& request, const Sampler& sampler,
 }
 
 // As the scheduler lists them: those with two calls a step tell each step's twice.
-std::vector<double> listed_sigmas(const Sampler& sampler, const std::vector<NoiseStep>& steps) {
-    const bool flow = sampler.grid == Grid::flow;
-    const auto value = [&](const NoiseLevel& level) { return flow ? level.sigma : level.ratio(); };
+std::vector<double> listed_sigmas(const Sampler& sampler, const Schedule& schedule,
+                                  const std::vector<NoiseStep>& steps) {
+    const auto value = [&](const NoiseLevel& level) {
+        return schedule.is_flow() ? level.sigma : level.ratio();
+    };
     const bool twice = sampler.calls(2, {}) == 3 && std::string(sampler.name) != "dpmpp_2s_a" &&
                        sampler.grid != Grid::pndm;
     std::vector<double> sigmas;
@@ -55,8 +57,8 @@ std::vector<double> listed_sigmas(const Sampler& sampler, const std::vector<Nois
     return sigmas;
 }
 
-NamedTensors levels_of(const Sampler& sampler, const std::vector<double>& times,
-                       const std::vector<NoiseStep>& steps) {
+NamedTensors levels_of(const Sampler& sampler, const Schedule& schedule,
+                       const std::vector<double>& times, const std::vector<NoiseStep>& steps) {
     NamedTensors out;
     const bool fractions = keeps_scaled(sampler) || sampler.grid == Grid::flow;
     out.emplace_back(
@@ -65,7 +67,8 @@ NamedTensors levels_of(const Sampler& sampler, const std::vector<double>& times,
     const bool has_sigmas = fractions || sampler.grid == Grid::dpm || sampler.grid == Grid::unipc ||
                             sampler.grid == Grid::deis;
     if (has_sigmas)
-        out.emplace_back("sigmas", torch::tensor(listed_sigmas(sampler, steps), torch::kFloat32));
+        out.emplace_back("sigmas",
+                         torch::tensor(listed_sigmas(sampler, schedule, steps), torch::kFloat32));
     return out;
 }
 
@@ -121,7 +124,7 @@ NamedTensors probe_sampler(const ProbeRequest& request) {
         return to_x0(options.prediction, said, x, level);
     };
     sample(sampler, replay, scaled ? start * steps.front().from.alpha : start, steps, options);
-    NamedTensors out = levels_of(sampler, times, steps);
+    NamedTensors out = levels_of(sampler, schedule, times, steps);
     out.insert(out.end(), walked.begin(), walked.end());
     return out;
 }

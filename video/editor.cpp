@@ -23,14 +23,14 @@ class OptionalLap {
     std::optional<StageClock::Lap> lap_;
 };
 
-SamplerOptions sampler_options(const Job& job, std::span<const int64_t> index,
-                               const torch::Tensor& like, const RenderWatch& watch) {
-    SamplerOptions options;
+SamplerOptions run_options(const Job& job, const Schedule& schedule, std::span<const int64_t> index,
+                           const torch::Tensor& like, const RenderWatch& watch) {
+    SamplerOptions options = sampler_options(*job.sampler, schedule);
+    options.eta = job.plan.eta;
     const auto shape = like.sizes().slice(1).vec();
     const std::vector<int64_t> frames(index.begin(), index.end());
-    options.noise = [noise = job.noise, frames, shape, device = like.device()](int64_t step) {
-        return noise.draw(NoisePurpose::step, static_cast<uint32_t>(step), frames, shape)
-            .to(device);
+    options.noise = [&job, frames, shape, device = like.device()](int64_t draw) {
+        return draw_noise(job, NoisePurpose::step, draw, frames, shape).to(device);
     };
     options.on_step = [&watch](int64_t /*step*/, const torch::Tensor& /*x*/) {
         if (watch.on_step) {
@@ -89,10 +89,12 @@ std::vector<NoiseStep> steps_for_strength(const DiffusionModel& model, const Job
     // Start part of the way into the first step that is kept.
     const double part = kept - static_cast<double>(count - 1);
     if (part < 1 - 1e-9) {
+        // Half a timestep at least: a step of no length has no slope.
         NoiseStep& first = steps.front();
-        const double t = first.to.t + part * (first.from.t - first.to.t);
-        first.from = model.schedule().level(
-            std::clamp<int64_t>(std::llround(t), 0, model.schedule().train_steps() - 1));
+        const double t = first.to.t + std::max(0.5, part * (first.from.t - first.to.t));
+        if (t < first.from.t) {
+            first.from = model.schedule().level_at_time(t);
+        }
     }
     return steps;
 }
@@ -100,7 +102,7 @@ std::vector<NoiseStep> steps_for_strength(const DiffusionModel& model, const Job
 Editor::Editor(std::shared_ptr<const DiffusionModel> model, Job job)
     : model_(std::move(model)), job_(std::move(job)) {
     prompts_ = model_->encode_text(texts_of(job_.plan.prompt));
-    negative_ = model_->encode_text({job_.plan.negative});
+    negative_ = model_->encode_negative({job_.plan.negative});
 }
 
 torch::Tensor Editor::render(const FrameBatch& batch, const RenderWatch& watch) const {
@@ -149,11 +151,12 @@ torch::Tensor Editor::denoised(const torch::Tensor& source, const FrameBatch& ba
                                double strength, const RenderWatch& watch) const {
     const OptionalLap lap(watch, Stage::denoise);
     const auto steps = steps_for_strength(*model_, job_, strength);
-    const auto noise = job_.noise.draw(NoisePurpose::start, 0, batch.index, source.sizes().slice(1))
-                           .to(source.device());
+    const auto noise =
+        draw_noise(job_, NoisePurpose::start, 0, batch.index, source.sizes().slice(1))
+            .to(source.device());
     const auto start = add_noise(source, noise, steps.front().from);
     return sample(*job_.sampler, model_->denoise(conditioning(source, batch)), start, steps,
-                  sampler_options(job_, batch.index, source, watch));
+                  run_options(job_, model_->schedule(), batch.index, source, watch));
 }
 
 Conditioning Editor::conditioning(const torch::Tensor& source, const FrameBatch& batch) const {
@@ -161,13 +164,14 @@ Conditioning Editor::conditioning(const torch::Tensor& source, const FrameBatch&
                         .negative = negative_,
                         .source = {},
                         .guidance = *job_.plan.guidance,
-                        .image_guidance = *job_.plan.image_guidance};
-    if (prompts_.size(0) > 1) {
+                        .image_guidance = *job_.plan.image_guidance,
+                        .guidance_rescale = *job_.plan.guidance_rescale};
+    if (prompts_.size() > 1) {
         std::vector<int64_t> keys;
         for (const double time_s : batch.time_s) {
             keys.push_back(prompt_at(job_.plan.prompt, time_s));
         }
-        result.text = prompts_.index_select(0, torch::tensor(keys).to(prompts_.device()));
+        result.text = prompts_.rows(torch::tensor(keys));
     }
     if (model_->traits().source_conditioned) {
         result.source = source;
@@ -182,21 +186,22 @@ torch::Tensor generate(const DiffusionModel& model, const Job& job, std::span<co
     const LevelRequest request{
         .grid = job.sampler->grid, .spacing = job.spacing, .steps = *job.plan.steps};
     const auto& traits = model.traits();
-    auto start = job.noise.draw(NoisePurpose::start, 0, index,
-                                {traits.latent_channels, job.fit.padded.height / traits.downscale,
-                                 job.fit.padded.width / traits.downscale});
+    auto start = draw_noise(job, NoisePurpose::start, 0, index,
+                            {traits.latent_channels, job.fit.padded.height / traits.downscale,
+                             job.fit.padded.width / traits.downscale});
     start = start.to(model.placement().device) *
             initial_scale(model.schedule(), request, steps.front().from);
     const Conditioning conditioning{.text = model.encode_text({job.plan.prompt.at(0)}),
-                                    .negative = model.encode_text({job.plan.negative}),
+                                    .negative = model.encode_negative({job.plan.negative}),
                                     .source = {},
                                     .guidance = *job.plan.guidance,
-                                    .image_guidance = 1};
+                                    .image_guidance = 1,
+                                    .guidance_rescale = *job.plan.guidance_rescale};
     torch::Tensor latents;
     {
         const OptionalLap lap(watch, Stage::denoise);
         latents = sample(*job.sampler, model.denoise(conditioning), start, steps,
-                         sampler_options(job, index, start, watch));
+                         run_options(job, model.schedule(), index, start, watch));
     }
     const OptionalLap lap(watch, Stage::decode_latents);
     return from_model(model.decode(latents), job.fit).clamp(0, 1).cpu();

@@ -43,6 +43,8 @@ class Editor {
 
     const Job& job() const { return job_; }
 
+    const DiffusionModel& model() const { return *model_; }
+
   private:
     torch::Tensor render_at(const FrameBatch& batch, double strength,
                             const RenderWatch& watch) const;
@@ -52,8 +54,8 @@ class Editor {
 
     std::shared_ptr<const DiffusionModel> model_;
     Job job_;
-    torch::Tensor prompts_;   // [keys of job.plan.prompt, 77, d]
-    torch::Tensor negative_;  // [1, 77, d]
+    TextCondition prompts_;   // one for each key of job.plan.prompt
+    TextCondition negative_;  // one
 };
 
 /// Pictures from text alone, at the job's padded size cropped to its content size; one for each

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "diffusion/prediction_names.h"
+#include "diffusion/torch_noise.h"
 #include "io/files/error.h"
+#include "video/analysis.h"
 #include "video/plan_file.h"
 
 namespace weft {
@@ -39,9 +42,11 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.strength, traits.defaults.strength);
     fill(plan.guidance, traits.defaults.guidance);
     fill(plan.image_guidance, traits.defaults.image_guidance);
+    fill(plan.guidance_rescale, 0.0);
     fill(plan.steps, traits.defaults.steps);
     fill(plan.sampler, traits.defaults.sampler);
     fill(plan.seed, int64_t{0});
+    fill(plan.rng, "keyed");
     fill(plan.noise, "fixed");
     fill(plan.noise_share, 1.0);
     fill(plan.codec, "auto");
@@ -93,6 +98,17 @@ void check_range(const Job& job, const StreamInfo& source, Problems& problems) {
     }
 }
 
+void check_noise(const Job& job, Problems& problems) {
+    const std::string& kind = job.plan.noise;
+    if (job.torch_rng && kind != "fixed" && kind != "independent") {
+        problems.push_back(c10::str("rng: torch draws fixed or independent noise, not ", kind));
+    }
+    if (job.plan.eta && !job.sampler->eta) {
+        problems.push_back(c10::str("eta: ", job.sampler->name,
+                                    " has no choice of fresh noise; take ddim or euler_a"));
+    }
+}
+
 /// The box that, given as --size, leads to the same fit: the side that rounding shortened stays
 /// loose.
 Size bounding_box(const Fit& fit) {
@@ -107,6 +123,22 @@ std::string size_text(const Size& size) {
 }
 
 }  // namespace
+
+ModelOptions model_options(const Plan& plan) {
+    ModelOptions options;
+    for (const auto& text : plan.lora) {
+        options.loras.push_back(parse_lora(text));
+    }
+    for (const auto& text : plan.embedding) {
+        options.embeddings.push_back(parse_embedding(text));
+    }
+    options.clip_skip = plan.clip_skip.value_or(options.clip_skip);
+    options.vae = plan.vae;
+    if (!plan.prediction.empty()) {
+        options.prediction = prediction_named(plan.prediction);
+    }
+    return options;
+}
 
 Fit fit_size(Size source, const std::optional<Size>& box, const ModelTraits& traits) {
     TORCH_CHECK(source.width > 0 && source.height > 0, "source of ", source.width, "x",
@@ -143,6 +175,10 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     job.noise = {.kind = find_noise_kind(job.plan.noise),
                  .seed = static_cast<uint64_t>(*job.plan.seed),
                  .share = *job.plan.noise_share};
+    if (job.noise.kind->moves) {
+        job.noise.chain = std::make_shared<const NoiseChain>(std::make_shared<const StillMotion>());
+    }
+    job.torch_rng = job.plan.rng == "torch";
     job.fit = fit_size({source.width, source.height}, parse_size(job.plan.size), traits);
     fill(job.plan.size, size_text(bounding_box(job.fit)));
     job.from = position(job.plan.from, "--from");
@@ -151,8 +187,24 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     job.frames = estimate_frames(job, source);
     Problems problems;
     check_range(job, source, problems);
+    check_noise(job, problems);
     throw_problems(problems);
     return job;
+}
+
+torch::Tensor draw_noise(const Job& job, NoisePurpose purpose, int64_t step,
+                         std::span<const int64_t> frames, torch::IntArrayRef shape) {
+    if (!job.torch_rng) {
+        return job.noise.draw(purpose, static_cast<uint32_t>(step), frames, shape);
+    }
+    const int64_t draw = purpose == NoisePurpose::start ? 0 : 1 + step;
+    const bool shared = job.plan.noise == "fixed";
+    std::vector<torch::Tensor> drawn;
+    for (const int64_t frame : frames) {
+        const auto own = static_cast<uint64_t>(shared ? 0 : frame);
+        drawn.push_back(torch_noise(job.noise.seed + own, draw, shape));
+    }
+    return torch::stack(drawn);  // [frames, c, h, w]
 }
 
 int64_t working_bytes(const Job& job) {

@@ -29,6 +29,7 @@ struct Job {
     Plan plan;  // every field set, except from, to and crf where they were not given
     Fit fit;
     NoiseField noise;
+    bool torch_rng = false;            // noise is PyTorch's instead of the field's; see draw_noise
     const Sampler* sampler = nullptr;  // never null
     std::optional<Spacing> spacing;    // not set: the model's
     std::optional<Position> from;
@@ -49,6 +50,17 @@ struct RunChoices {
 /// Throws UsageError, listing everything, for combinations that do not work (`to` before `from`).
 Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& traits,
             const RunChoices& choices = {});
+
+/// What the plan adds to the model: LoRAs, learned words, skipped layers. Error where a file is
+/// gone.
+ModelOptions model_options(const Plan& plan);
+
+/// Noise of some frames [frames, shape], float32 on the CPU, by the job's field. With --rng torch
+/// it is what torch.Generator('cpu') draws after manual_seed, in the order of diffusers' pipelines:
+/// the start, then one draw a step; `fixed` noise is that of the job's seed, `independent` of seed
+/// + frame.
+torch::Tensor draw_noise(const Job& job, NoisePurpose purpose, int64_t step,
+                         std::span<const int64_t> frames, torch::IntArrayRef shape);
 
 /// Estimate of the peak memory in bytes beside the model's weights: frames in flight at the
 /// source's size and activations at the model's. Within a factor of two on the CPU.

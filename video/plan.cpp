@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "diffusion/adapter_choice.h"
+#include "diffusion/prediction_names.h"
 #include "diffusion/samplers.h"
 #include "io/files/error.h"
 #include "io/media/inspect.h"
@@ -38,7 +40,15 @@ std::string sampler_problem(const std::string& text) {
 }
 
 std::string spacing_problem(const std::string& text) {
-    return unknown_value(text, {"leading", "linspace", "trailing", "karras"});
+    return unknown_value(text, spacing_names());
+}
+
+std::string prediction_problem(const std::string& text) {
+    return unknown_value(text, prediction_names());
+}
+
+std::string rng_problem(const std::string& text) {
+    return unknown_value(text, {"keyed", "torch"});
 }
 
 std::string noise_problem(const std::string& text) {
@@ -54,6 +64,30 @@ std::string codec_problem(const std::string& text) {
 std::string preset_problem(const std::string& text) {
     return unknown_value(text, {"ultrafast", "superfast", "veryfast", "faster", "fast", "medium",
                                 "slow", "slower", "veryslow"});
+}
+
+std::string rate_problem(const std::string& text) {
+    return parse_rate(text) ? ""
+                            : c10::str("'", text, "' is no frame rate; write 24 or 30000/1001");
+}
+
+/// What `parse`, which reads the text or throws, finds wrong with it.
+template <class Parse>
+std::string problem_of(Parse parse, const std::string& text) {
+    try {
+        parse(text);
+        return {};
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+std::string lora_problem(const std::string& text) {
+    return problem_of(parse_lora, text);
+}
+
+std::string embedding_problem(const std::string& text) {
+    return problem_of(parse_embedding, text);
 }
 
 std::string size_problem(const std::string& text) {
@@ -93,6 +127,12 @@ const std::vector<PlanField>& field_table() {
          "how closely to keep the source, 0 .. 10 (default: the model's)",
          &Plan::image_guidance,
          {0, 10}},
+        {"guidance_rescale",
+         "Edit",
+         "R",
+         "0 .. 1, against the overexposure of strong guidance (default: 0)",
+         &Plan::guidance_rescale,
+         {0, 1}},
         {"from",
          "Edit",
          "T",
@@ -103,6 +143,35 @@ const std::vector<PlanField>& field_table() {
         {"to", "Edit", "T", "end, not included (default: end)", &Plan::to, {}, position_problem},
         {"model", "Model", "MODEL", "name, or folder in the diffusers layout (default: starter)",
          &Plan::model},
+        {"lora",
+         "Model",
+         "FILE[:W]",
+         "LoRA of weight W (default: 1); W:mid=0.5,up.1=1 weighs parts; may be repeated",
+         &Plan::lora,
+         {},
+         lora_problem},
+        {"embedding",
+         "Model",
+         "FILE[:TOKEN]",
+         "learned word for prompts, or a folder of them; may be repeated",
+         &Plan::embedding,
+         {},
+         embedding_problem},
+        {"clip_skip",
+         "Model",
+         "N",
+         "text states of the N-th last layer, 1 .. 24 (default: 1, the model's own)",
+         &Plan::clip_skip,
+         {1, 24}},
+        {"vae", "Model", "FILE", "another autoencoder, or TAESD (default: the model's own)",
+         &Plan::vae},
+        {"prediction",
+         "Model",
+         "KIND",
+         c10::Join(", ", prediction_names()) + ": what the network predicts (default: the model's)",
+         &Plan::prediction,
+         {},
+         prediction_problem},
         {"steps",
          "Model",
          "N",
@@ -119,10 +188,16 @@ const std::vector<PlanField>& field_table() {
         {"spacing",
          "Model",
          "NAME",
-         "leading, linspace, trailing, karras (default: the model's)",
+         c10::Join(", ", spacing_names()) + " (default: the model's)",
          &Plan::spacing,
          {},
          spacing_problem},
+        {"eta",
+         "Model",
+         "E",
+         "fresh noise a step, 0 .. 1, of ddim, tcd, *_a and *_sde (default: theirs)",
+         &Plan::eta,
+         {0, 1}},
         {"size",
          "Model",
          "WxH",
@@ -136,6 +211,13 @@ const std::vector<PlanField>& field_table() {
          "0 .. 2^53; same seed, same result (default: 0)",
          &Plan::seed,
          {0, 0x1p53}},
+        {"rng",
+         "Noise",
+         "NAME",
+         "keyed, or torch: the numbers PyTorch draws on a CPU (default: keyed)",
+         &Plan::rng,
+         {},
+         rng_problem},
         {"noise",
          "Noise",
          "KIND",
@@ -152,7 +234,7 @@ const std::vector<PlanField>& field_table() {
         {"codec",
          "Output",
          "NAME",
-         "auto, h264, h265, vp9, av1, prores, ffv1, png (default: auto)",
+         c10::Join(", ", available_codecs()) + " (default: the container's)",
          &Plan::codec,
          {},
          codec_problem},
@@ -164,6 +246,17 @@ const std::vector<PlanField>& field_table() {
          &Plan::preset,
          {},
          preset_problem},
+        {"encoder_opts", "Output", "K=V:..", "more options of libavcodec's encoder; pix_fmt too",
+         &Plan::encoder_opts},
+        {"container", "Output", "NAME", "libav's name (default: by OUT's ending; pipes matroska)",
+         &Plan::container},
+        {"fps",
+         "Output",
+         "R",
+         "re-time to this rate, 24 or 30000/1001 (default: untouched)",
+         &Plan::fps,
+         {},
+         rate_problem},
     };
     return fields;
 }
@@ -199,6 +292,16 @@ std::string first_problem(const PlanField& field, const Curve<T>& curve) {
     return curve.empty() ? "needs at least one key" : std::string();
 }
 
+template <>
+std::string first_problem(const PlanField& field, const std::vector<std::string>& list) {
+    for (const auto& text : list) {
+        if (auto problem = first_problem(field, text); !problem.empty()) {
+            return problem;
+        }
+    }
+    return list.empty() ? "needs at least one entry" : std::string();
+}
+
 /// Converts what was written to what the member holds: a whole number serves as a number, a
 /// constant as a curve. nullopt: they do not fit.
 template <class To>
@@ -214,6 +317,10 @@ std::optional<To> converted(const PlanValue& value) {
         if (const auto number = converted<double>(value)) {
             return Curve<double>::constant(*number);
         }
+    } else if constexpr (std::is_same_v<To, std::vector<std::string>>) {
+        if (const auto text = converted<std::string>(value)) {
+            return std::vector<std::string>{*text};
+        }
     } else if constexpr (std::is_same_v<To, Curve<std::string>>) {
         if (const auto text = converted<std::string>(value)) {
             return Curve<std::string>::constant(*text);
@@ -226,6 +333,8 @@ template <class Held>
 constexpr const char* expected_words() {
     if constexpr (std::is_same_v<Held, std::string> || std::is_same_v<Held, Curve<std::string>>) {
         return "must be a text";
+    } else if constexpr (std::is_same_v<Held, std::vector<std::string>>) {
+        return "must be a text or a list of texts";
     } else if constexpr (std::is_same_v<Held, int64_t>) {
         return "must be a whole number";
     } else {
@@ -317,6 +426,11 @@ std::string assign(const PlanField& field, Plan& plan, const PlanValue& value) {
 }
 
 std::string assign_text(const PlanField& field, Plan& plan, const std::string& text) {
+    if (const auto* list = std::get_if<std::vector<std::string> Plan::*>(&field.member)) {
+        auto longer = plan.*(*list);
+        longer.push_back(text);
+        return assign(field, plan, longer);
+    }
     if (holds_text(field)) {
         return assign(field, plan, text);
     }

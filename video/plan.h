@@ -16,15 +16,23 @@ namespace weft {
 /// The same fields are TOML keys and command line options (plan_fields()). A value.
 struct Plan {
     std::string model;
+    std::vector<std::string> lora;       // FILE[:WEIGHT[:PART=W,...]] each
+    std::vector<std::string> embedding;  // FILE[:TOKEN] or a folder each
+    std::optional<int64_t> clip_skip;
+    std::string prediction;
+    std::string vae;
     Curve<std::string> prompt;
     std::string negative;
     Curve<double> strength;
     std::optional<double> guidance;
     std::optional<double> image_guidance;
+    std::optional<double> guidance_rescale;
     std::optional<int64_t> steps;
     std::string sampler;
     std::string spacing;
+    std::optional<double> eta;
     std::optional<int64_t> seed;
+    std::string rng;
     std::string noise;
     std::optional<double> noise_share;
     std::string size;
@@ -33,6 +41,9 @@ struct Plan {
     std::string codec;
     std::optional<double> crf;
     std::string preset;
+    std::string encoder_opts;
+    std::string container;
+    std::string fps;
 
     friend bool operator==(const Plan&, const Plan&) = default;
 };
@@ -48,22 +59,23 @@ struct Size {
 std::optional<Size> parse_size(const std::string& text);
 
 /// What a field can hold.
-using PlanValue = std::variant<std::string, double, int64_t, Curve<std::string>, Curve<double>>;
+using PlanValue = std::variant<std::string, double, int64_t, Curve<std::string>, Curve<double>,
+                               std::vector<std::string>>;
 
 /// One field of Plan: its name, meaning and limits. Reading, writing, checking and the command
 /// line's options and help are all made from this table, so they cannot drift apart.
 struct PlanField {
     using Member = std::variant<std::string Plan::*, std::optional<double> Plan::*,
                                 std::optional<int64_t> Plan::*, Curve<std::string> Plan::*,
-                                Curve<double> Plan::*>;
+                                Curve<double> Plan::*, std::vector<std::string> Plan::*>;
     const char* key;    // TOML key; the option is the same with '-' for '_'
     const char* group;  // heading in the help
     const char* value;  // what stands for the value in the help: "N", "TEXT", "WxH"
     std::string help;   // one line with range and default
     Member member;
     Range range{};  // numbers
-    /// Texts: what is wrong with one, with the allowed values; empty where nothing is. Null: any
-    /// text.
+    /// Texts, also each of a list: what is wrong with one, with the allowed values; empty where
+    /// nothing is. Null: any text.
     std::string (*problem)(const std::string& text) = nullptr;
 };
 
@@ -75,7 +87,7 @@ std::span<const PlanField> plan_fields();
 /// @return what is wrong with the value (type, range, unknown name); empty where nothing is
 std::string assign(const PlanField& field, Plan& plan, const PlanValue& value);
 
-/// Sets a field from text as on the command line.
+/// Sets a field from text as on the command line; lists grow by it.
 /// @return as assign
 std::string assign_text(const PlanField& field, Plan& plan, const std::string& text);
 

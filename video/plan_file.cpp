@@ -66,6 +66,19 @@ std::optional<Curve<T>> curve(const toml::array& list) {
     return result;
 }
 
+/// Reads [ "a", "b" ]; nullopt where it is not that.
+std::optional<std::vector<std::string>> texts(const toml::array& list) {
+    std::vector<std::string> result;
+    for (const toml::node& node : list) {
+        const auto text = node.value_exact<std::string>();
+        if (!text) {
+            return std::nullopt;
+        }
+        result.push_back(*text);
+    }
+    return result;
+}
+
 /// The node as the field's kind of value; nullopt where no field could hold it.
 std::optional<PlanValue> plan_value(const PlanField& field, const toml::node& node) {
     const toml::array* list = node.as_array();
@@ -78,6 +91,9 @@ std::optional<PlanValue> plan_value(const PlanField& field, const toml::node& no
     if (std::holds_alternative<Curve<std::string> Plan::*>(field.member)) {
         return curve<std::string>(*list);
     }
+    if (std::holds_alternative<std::vector<std::string> Plan::*>(field.member)) {
+        return texts(*list);
+    }
     return std::nullopt;
 }
 
@@ -86,7 +102,8 @@ void read_field(const PlanField& field, const toml::node& node, Plan& plan, Repo
     const auto problem =
         value
             ? assign(field, plan, *value)
-            : "write one value or, where it may change over time, [ { at = SECONDS, value = V } ]";
+            : "write one value or, where it may change over time, [ { at = SECONDS, value = V } ], "
+              "or where there may be several, [ \"a\", \"b\" ]";
     if (!problem.empty()) {
         reporter.add(node.source(), field.key, problem);
     }
@@ -140,6 +157,14 @@ struct Writer {
     std::string operator()(double number) const { return number_text(number); }
 
     std::string operator()(int64_t number) const { return std::to_string(number); }
+
+    std::string operator()(const std::vector<std::string>& list) const {
+        std::string out;
+        for (const auto& text : list) {
+            out += c10::str(out.empty() ? "[ " : ", ", toml_text(text));
+        }
+        return out + " ]";
+    }
 
     template <class T>
     std::string operator()(const Curve<T>& curve) const {

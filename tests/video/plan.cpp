@@ -35,10 +35,20 @@ TEST_CASE("a plan survives being written and read") {
     plan.model = "starter";
     plan.prompt = {{{0, "a \"quoted\" \n sky \\ ☀"}, {1.5, "night"}}};
     plan.negative = "blur";
+    const std::string lora = std::string(WEFT_SOURCE_DIR) + "/tests/parity/lora/one.safetensors";
+    plan.lora = {lora + ":0.5:mid=0.1,up.1=2", lora};
+    plan.embedding = {lora + ":<a \"word\">"};
+    plan.clip_skip = 2;
+    plan.prediction = "v";
+    plan.vae = "other vae.safetensors";
     plan.strength = Curve<double>::constant(0.1);
     plan.guidance = 2.5;
     plan.steps = 8;
+    plan.guidance_rescale = 0.7;
     plan.sampler = "ddim";
+    plan.spacing = "beta";
+    plan.eta = 0.25;
+    plan.rng = "torch";
     plan.seed = int64_t{1} << 53;
     plan.noise = "mixed";
     plan.noise_share = 1.0 / 3;
@@ -105,6 +115,21 @@ TEST_CASE("options are read from text by the same table") {
     CHECK(assign_text(field("sampler"), plan, "magic").rfind("unknown value 'magic'; known: ", 0) ==
           0);
     CHECK_FALSE(assign_text(field("from"), plan, "soon").empty());
+}
+
+TEST_CASE("lists grow by options and are read from one text or several") {
+    const std::string file = std::string(WEFT_SOURCE_DIR) + "/tests/parity/lora/one.safetensors";
+    Plan plan;
+    CHECK(assign_text(field("lora"), plan, file).empty());
+    CHECK(assign_text(field("lora"), plan, file + ":0.5").empty());
+    CHECK(plan.lora == std::vector<std::string>{file, file + ":0.5"});
+    CHECK(assign_text(field("lora"), plan, "/nowhere:1").find("no such LoRA") != std::string::npos);
+    CHECK(plan.lora.size() == 2);
+    const auto one = parse_plan(c10::str("weft_plan = 1\nlora = \"", file, "\"\n"), "p");
+    CHECK(one.plan.lora == std::vector<std::string>{file});
+    CHECK(parse_plan("weft_plan = 1\nlora = [ 1 ]\n", "p").problems.size() == 1);
+    CHECK(parse_plan("weft_plan = 1\nlora = []\n", "p").problems.size() == 1);
+    CHECK(parse_plan("weft_plan = 1\nlora = 1\n", "p").problems.size() == 1);
 }
 
 TEST_CASE("what is given on top replaces what is below, field by field") {
