@@ -137,7 +137,7 @@ TEST_CASE("an inpainting model without a mask paints everything over grey", "[fa
     const torch::Tensor without = model->denoise({.text = text, .negative = {}})(x, level);
     const torch::Tensor with =
         model->denoise({.text = text, .negative = {}, .beside = grey})(x, level);
-    CHECK(max_error(without, with) < 1e-5);
+    CHECK(max_error(without, with) < 1e-4);
     const BesideInputs part{.mask = torch::zeros({1, 1, 8, 8}),
                             .masked_source = grey.masked_source};
     CHECK_FALSE(torch::equal(
