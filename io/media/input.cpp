@@ -87,9 +87,9 @@ void read_rotation(const AVStream& stream, StreamInfo& info) {
         info.rotation = static_cast<int>((quarters % 4 + 4) % 4 * 90);
 }
 
-ColorTag stream_color(const AVCodecParameters& parameters) {
+ColorTag stream_color(const AVCodecParameters& parameters, AVPixelFormat format) {
     const FrameHandle frame = make_frame();
-    frame->format = parameters.format;
+    frame->format = format;
     frame->colorspace = parameters.color_space;
     frame->color_primaries = parameters.color_primaries;
     frame->color_trc = parameters.color_trc;
@@ -246,13 +246,13 @@ StreamInfo stream_info(const AVFormatContext& input, int index, const fs::path& 
     const AVPixelFormat format = has_separate_alpha(stream)
                                      ? AV_PIX_FMT_YUVA420P
                                      : static_cast<AVPixelFormat>(parameters.format);
-    if (format != AV_PIX_FMT_NONE) {
+    if (av_pix_fmt_desc_get(format) != nullptr) {
         info.pixel_format = av_get_pix_fmt_name(format);
         info.bit_depth =
             parameters.codec_id == AV_CODEC_ID_EXR ? exr_channel_bits(path) : format_depth(format);
         info.is_float = (av_pix_fmt_desc_get(format)->flags & AV_PIX_FMT_FLAG_FLOAT) != 0;
         info.has_alpha = has_alpha_plane(format);
-        info.color = stream_color(parameters);
+        info.color = stream_color(parameters, format);
         if (turned && !is_rgb_format(format))
             info.color.matrix = resolved(info.color, parameters.width, parameters.height).matrix;
     }

@@ -8,6 +8,7 @@
 
 #include "io/files/error.h"
 #include "io/media/input.h"
+#include "io/media/light_metadata.h"
 #include "io/media/muxer.h"
 
 namespace weft {
@@ -119,6 +120,12 @@ void StreamCopy::describe_picture(AVStream& video) {
     copy_tags(source.metadata, &video.metadata);
     video.disposition = source.disposition;
     copy_picture_side_data(source, video);
+    const bool pq_or_hlg = source.codecpar->color_trc == AVCOL_TRC_SMPTE2084 ||
+                           source.codecpar->color_trc == AVCOL_TRC_ARIB_STD_B67;
+    if (live_ != nullptr || !pq_or_hlg)
+        return;
+    copy_light_metadata(*input_, main_video_, video);
+    input_ = open_input(path_);
 }
 
 /// Looks ahead for what the header must say, and goes near the start of a part.

@@ -38,7 +38,7 @@ Probe probe(const fs::path& path) {
         std::istringstream parts(line);
         std::string part;
         std::getline(parts, part, '|');
-        if (!part.empty())  // ffprobe breaks the line after side data
+        if (!part.empty() && part != "side_data")  // ffprobe breaks the line around side data
             last = result.emplace(part, Fields());
         Fields& fields = last->second;
         while (std::getline(parts, part, '|')) {
@@ -405,6 +405,23 @@ TEST_CASE("transparency comes out as it went in", "[fidelity]") {
 
 TEST_CASE("colour tags, depths and code values come out as they went in", "[fidelity]") {
     for (const Row& row : colour_rows()) check_row(row);
+}
+
+TEST_CASE("mastering and light level data of HDR clips are kept", "[fidelity]") {
+    const fs::path in =
+        clip("f-hdr.mkv",
+             moving("64x48", "25", "0.2") +
+                 " -c:v libx265 -pix_fmt yuv420p10le -x265-params 'log-level=none:colorprim=bt2020"
+                 ":transfer=smpte2084:colormatrix=bt2020nc:max-cll=1000,400:master-display="
+                 "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)'");
+    for (const std::string out : {"f-hdr-out.mkv", "f-hdr-out.mp4"}) {
+        test::copy_clip(in, test::scratch() / out, {.codec = "h265"});
+        const Fields picture = picture_of(probe(test::scratch() / out));
+        CHECK(value(picture, "max_content") == "1000");
+        CHECK_FALSE(value(picture, "max_luminance").empty());
+        CHECK(value(picture, "color_transfer") == "smpte2084");
+        CHECK(value(picture, "pix_fmt") == "yuv420p10le");
+    }
 }
 
 TEST_CASE("what lies beside the picture comes out as it went in", "[fidelity]") {
