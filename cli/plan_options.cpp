@@ -24,6 +24,20 @@ void add_field(CLI::App& command, const PlanField& field,
             options->problems.push_back(name + ": " + problem);
         }
     };
+    if (std::holds_alternative<std::vector<std::string> Plan::*>(field.member)) {
+        command
+            .add_option_function<std::vector<std::string>>(
+                name,
+                [set](const std::vector<std::string>& texts) {
+                    std::for_each(texts.begin(), texts.end(), set);
+                },
+                field.help)
+            ->type_name(field.value)
+            ->group(field.group)
+            ->type_size(1)
+            ->allow_extra_args(false);
+        return;
+    }
     command
         .add_option_function<std::string>(name == "--prompt" ? "-p,--prompt" : name, set,
                                           field.help)
@@ -52,6 +66,12 @@ void add_machine_options(CLI::App& command, const std::shared_ptr<PlanOptions>& 
         ->type_name("N")
         ->group(group);
     command
+        .add_option("--max-pixels", options->max_pixels,
+                    "largest source frame, w*h (default: 64000000)")
+        ->type_name("N")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+        ->group(group);
+    command
         .add_option("--batch", options->batch,
                     "frames edited together, 1 .. 64 (default: 1, GPU 4)")
         ->type_name("N")
@@ -69,6 +89,10 @@ void add_run_options(CLI::App& command, const std::shared_ptr<PlanOptions>& opti
     command.add_flag("--dry-run", options->dry_run, "print the resolved plan and stop")
         ->group(group);
     command.add_flag("-y,--overwrite", options->overwrite, "replace an existing OUT")->group(group);
+    command
+        .add_flag("--keep-going", options->keep_going,
+                  "save what decodes of a damaged IN, count what is lost")
+        ->group(group);
     command
         .add_option("--progress", options->progress, "auto, bar, plain, json, none (default: auto)")
         ->type_name("KIND")
@@ -105,6 +129,22 @@ Plan collect_plan(const PlanOptions& options) {
     throw_problems(problems);
     overlay(reading.plan, options.given);
     return reading.plan;
+}
+
+ReadOptions read_options(const PlanOptions& options, const Plan& plan, const Context& context) {
+    ReadOptions reading;
+    if (!plan.from.empty()) {
+        reading.from = Position::parse(plan.from, "--from");
+    }
+    if (!plan.to.empty()) {
+        reading.to = Position::parse(plan.to, "--to");
+    }
+    reading.damage = options.keep_going ? Damage::skip : Damage::refuse;
+    reading.max_pixels = options.max_pixels;
+    reading.sequence_rate = parse_rate(plan.fps).value_or(reading.sequence_rate);
+    reading.keep_streams = true;
+    reading.stop = context.stop;
+    return reading;
 }
 
 Placement set_up_device(const PlanOptions& options) {

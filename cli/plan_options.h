@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "diffusion/device.h"
+#include "io/media/reader.h"
 #include "video/job.h"
 #include "video/plan.h"
 
@@ -19,6 +20,8 @@ struct PlanOptions {
     std::string save_plan;
     bool dry_run = false;
     bool overwrite = false;
+    bool keep_going = false;
+    int64_t max_pixels = 64'000'000;  // w*h of a source frame
     std::string progress = "auto";
     DeviceChoice device;
     int64_t threads = 0;
@@ -32,6 +35,9 @@ void add_plan_options(CLI::App& command, const std::shared_ptr<PlanOptions>& opt
 /// The plan file, where one is given, with the options on top. Throws one UsageError with
 /// everything that is wrong with either.
 Plan collect_plan(const PlanOptions& options);
+
+/// How the source is to be read: --from, --to and --fps of the plan, --keep-going, --max-pixels.
+ReadOptions read_options(const PlanOptions& options, const Plan& plan, const Context& context);
 
 /// Applies --threads and resolves --device and --dtype.
 Placement set_up_device(const PlanOptions& options);

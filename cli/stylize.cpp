@@ -1,6 +1,7 @@
 // weft stylize IN -p TEXT -o OUT
+#include <c10/util/StringUtil.h>
+
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 
 #include "cli/command.h"
@@ -8,9 +9,10 @@
 #include "cli/plan_options.h"
 #include "cli/progress.h"
 #include "io/files/error.h"
+#include "io/media/location.h"
 #include "io/media/output_file.h"
-#include "io/media/picture.h"
 #include "io/media/reader.h"
+#include "video/analysis.h"
 #include "video/plan_file.h"
 #include "video/run.h"
 
@@ -22,21 +24,14 @@ struct StylizeOptions : PlanOptions {
     std::string out;
 };
 
-/// True for names that write_picture takes: a still in gives a still out.
-bool names_picture(const std::filesystem::path& path) {
-    auto ending = path.extension().string();
-    std::transform(ending.begin(), ending.end(), ending.begin(),
-                   [](unsigned char letter) { return std::tolower(letter); });
-    return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
-}
-
 /// Refuses an OUT that cannot be meant, before anything slow starts.
 void check_out(const StylizeOptions& options) {
     if (same_file(options.in, options.out)) {
         throw Error(options.out, "is the input itself", "choose another OUT");
     }
     std::error_code ignored;
-    if (!options.overwrite && std::filesystem::exists(options.out, ignored)) {
+    const auto status = std::filesystem::status(options.out, ignored);
+    if (!options.overwrite && std::filesystem::is_regular_file(status)) {
         throw Error(options.out, "exists already", "give -y to replace it, or another name");
     }
 }
@@ -50,21 +45,7 @@ void check_given(const StylizeOptions& options, const Plan& plan) {
     if (options.out.empty() && !options.dry_run) {
         problems.emplace_back("-o: say where the result goes, e.g. -o out.mp4");
     }
-    if (names_picture(options.out) && !names_picture(options.in)) {
-        problems.emplace_back(
-            "-o: '" + options.out +
-            "' is a picture but IN is a clip; write a video (mp4, mkv, mov, webm)");
-    }
     throw_problems(problems);
-}
-
-StreamInfo picture_info(const std::filesystem::path& path, const torch::Tensor& pixels) {
-    StreamInfo info;
-    info.path = path;
-    info.height = pixels.size(1);
-    info.width = pixels.size(2);
-    info.frames = 1;
-    return info;
 }
 
 Job make_job(const StylizeOptions& options, const Plan& plan, const StreamInfo& info,
@@ -74,53 +55,51 @@ Job make_job(const StylizeOptions& options, const Plan& plan, const StreamInfo& 
     if (options.batch > 0) {
         choices.batch = options.batch;
     }
-    auto job = resolve(plan, info, DiffusionModel::read_traits(model), choices);
+    auto job = resolve(plan, info, DiffusionModel::read_traits(model, model_options(plan)), choices);
     if (!options.save_plan.empty()) {
         save_plan(options.save_plan, job.plan);
     }
     return job;
 }
 
-void stylize_picture(const StylizeOptions& options, const Plan& plan,
-                     const std::filesystem::path& model, ProgressPrinter& printer) {
-    const auto pixels = read_picture(options.in);  // [3|4, h, w]
-    const auto job = make_job(options, plan, picture_info(options.in, pixels), model);
-    if (options.dry_run) {
-        std::fputs(describe(job).c_str(), stdout);
+/// One picture holds one frame.
+void check_picture(const std::filesystem::path& out, const Job& job) {
+    const bool one = locate_output(out).kind == Location::Kind::file && names_picture(out);
+    if (one && job.plan.container.empty() && job.frames > 1) {
+        throw UsageError("-o", c10::str("'", out.string(), "' is a picture but IN is a clip"),
+                         "write a video (mp4, mkv, mov, webm) or a sequence (shot.%04d.png)");
+    }
+}
+
+/// Finds the clip's motion where the noise follows it; the source is read once more for that.
+void follow_clip(Job& job, const StylizeOptions& options, const Plan& plan,
+                 const Context& context) {
+    if (!job.noise.kind->moves) {
         return;
     }
-    StageClock clock;
-    const auto start = std::chrono::steady_clock::now();
-    const Editor editor(DiffusionModel::load(model, options.device), job);
-    auto edited = editor.render({pixels.slice(0, 0, 3).unsqueeze(0), {0}, {0.0}}, {&clock, {}})[0];
-    if (pixels.size(0) == 4) {
-        edited = torch::cat({edited, pixels.slice(0, 3)});
+    if (locate_input(options.in).kind == Location::Kind::pipe) {
+        throw UsageError("--noise", "a pipe cannot be read twice, which following its motion needs",
+                         "use --noise fixed, or make IN a file");
     }
-    write_picture(options.out, edited);
-    const auto elapsed = std::chrono::steady_clock::now() - start;
-    printer.finish(
-        {.frames = 1, .elapsed_s = std::chrono::duration<double>(elapsed).count(), .warnings = {}},
-        clock);
+    const auto part =
+        c10::str("from ", plan.from, " to ", plan.to, options.keep_going ? " ..." : "");
+    follow_motion(job, analyse(open_video(options.in, read_options(options, plan, context)),
+                               {.reading = part, .stop = context.stop}));
 }
 
 void stylize_clip(const StylizeOptions& options, const Plan& plan,
                   const std::filesystem::path& model, const Context& context,
                   ProgressPrinter& printer) {
-    ReadOptions reading;
-    if (!plan.from.empty()) {
-        reading.from = Position::parse(plan.from, "--from");
-    }
-    if (!plan.to.empty()) {
-        reading.to = Position::parse(plan.to, "--to");
-    }
-    auto source = open_video(options.in, reading);
-    const auto job = make_job(options, plan, source->info(), model);
+    auto source = open_video(options.in, read_options(options, plan, context));
+    auto job = make_job(options, plan, source->info(), model);
     if (options.dry_run) {
         std::fputs(describe(job).c_str(), stdout);
         return;
     }
+    check_picture(options.out, job);
+    follow_clip(job, options, plan, context);
     StageClock clock;
-    const Editor editor(DiffusionModel::load(model, options.device), job);
+    const Editor editor(DiffusionModel::load(model, options.device, model_options(job.plan)), job);
     const auto report = run(editor, std::move(source),
                             {.out = options.out,
                              .overwrite = options.overwrite,
@@ -136,21 +115,21 @@ void stylize(const StylizeOptions& options, const Context& context) {
     check_out(options);
     const auto model = locate_model(plan.model, context);
     ProgressPrinter printer(*progress_mode_named(options.progress), context.verbosity);
-    if (names_picture(options.in) && (options.out.empty() || names_picture(options.out))) {
-        stylize_picture(options, plan, model, printer);
-    } else {
-        stylize_clip(options, plan, model, context, printer);
-    }
+    stylize_clip(options, plan, model, context, printer);
 }
 
 }  // namespace
 
 void add_stylize(CLI::App& command, Context& context) {
     auto options = std::make_shared<StylizeOptions>();
-    command.add_option("IN", options->in, "clip or picture: any file libav opens")
+    command
+        .add_option("IN", options->in,
+                    "clip, picture, sequence (shot.%04d.exr, folder) or - for a pipe")
         ->required()
         ->type_name("");
-    command.add_option("-o,--out", options->out, "result; audio and other streams are copied")
+    command
+        .add_option("-o,--out", options->out,
+                    "result, its kind by the ending; audio and all else is copied")
         ->type_name("OUT")
         ->group("Output");
     add_plan_options(command, options);

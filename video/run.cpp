@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "io/files/error.h"
+#include "io/media/hdr.h"
 #include "io/media/prefetch.h"
+#include "io/media/retime.h"
 #include "io/media/writer.h"
 
 namespace weft {
@@ -74,6 +76,8 @@ std::optional<Time> source_time(const std::optional<Position>& place, const Stre
 WriteOptions write_options(const Job& job, const StreamInfo& info, const Frame& first,
                            bool overwrite) {
     return {.codec = job.plan.codec,
+            .container = job.plan.container.empty() ? "auto" : job.plan.container,
+            .encoder_options = job.plan.encoder_opts,
             .crf = job.plan.crf,
             .preset = job.plan.preset,
             .side_source = info.path,
@@ -94,11 +98,14 @@ std::vector<Frame> next_batch(FrameSource& source, int64_t most) {
     return frames;
 }
 
-FrameBatch batch_of(const std::vector<Frame>& frames, const Time& start) {
+/// @param map shows high dynamic range to the model; may not be there
+FrameBatch batch_of(const std::vector<Frame>& frames, const Time& start,
+                    const std::optional<HdrMap>& map) {
     FrameBatch batch;
     std::vector<torch::Tensor> pictures;
     for (const Frame& frame : frames) {
-        pictures.push_back(frame.pixels.slice(0, 0, 3));
+        const auto colours = frame.pixels.slice(0, 0, 3);
+        pictures.push_back(map ? map->shown(colours) : colours);
         batch.index.push_back(frame.index);
         batch.time_s.push_back((frame.time - start).seconds());
     }
@@ -182,10 +189,14 @@ double RunProgress::left_s() const {
 
 RunReport run(const Editor& editor, std::unique_ptr<FrameSource> source, const RunOptions& options,
               StageClock& clock) {
+    const std::optional<Rational> rate = parse_rate(editor.job().plan.fps);
+    if (rate)
+        source = at_rate(std::move(source), *rate);
     const StreamInfo info = source->info();
     auto frames = prefetch(std::make_unique<TimedSource>(std::move(source), clock), queue_depth);
     ProgressTeller progress(editor, options);
     const RenderWatch watch{.clock = &clock, .on_step = [&] { progress.step(); }};
+    const auto map = needs_hdr_map(info) ? std::optional<HdrMap>(info.color) : std::nullopt;
 
     std::unique_ptr<FrameSink> sink;
     RunReport report;
@@ -196,11 +207,18 @@ RunReport run(const Editor& editor, std::unique_ptr<FrameSource> source, const R
             auto writer =
                 create_video(options.out, info,
                              write_options(editor.job(), info, batch.front(), options.overwrite));
+            if (rate)
+                writer = repeating(std::move(writer), *rate);
             sink = write_behind(std::make_unique<TimedSink>(std::move(writer), clock), queue_depth);
         }
-        const auto edited = editor.render(batch_of(batch, info.start), watch);
+        const auto pictures = batch_of(batch, info.start, map);
+        const auto edited = editor.render(pictures, watch);
         for (size_t i = 0; i < batch.size(); ++i) {
-            sink->put(recoloured(batch[i], edited[static_cast<int64_t>(i)]));
+            const auto place = static_cast<int64_t>(i);
+            const auto colours = batch[i].pixels.slice(0, 0, 3);
+            sink->put(recoloured(
+                batch[i], map ? map->returned(colours, pictures.pictures[place], edited[place])
+                              : edited[place]));
         }
         report.frames += static_cast<int64_t>(batch.size());
         progress.frames(batch.size());
@@ -211,6 +229,7 @@ RunReport run(const Editor& editor, std::unique_ptr<FrameSource> source, const R
     throw_if_stopped(options);
     sink->finish();
     report.elapsed_s = progress.now().elapsed_s;
+    append(report.warnings, editor.model().notes());
     append(report.warnings, frames->warnings());
     append(report.warnings, sink->warnings());
     return report;
