@@ -44,6 +44,10 @@ std::string read_text(const std::filesystem::path& path) {
     _exit(127);
 }
 
+double seconds(const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
+
 Finished run(const std::vector<std::string>& command, const std::filesystem::path& models,
              const std::function<void(int)>& meanwhile) {
     const TemporaryFolder folder;
@@ -63,7 +67,8 @@ Finished run(const std::vector<std::string>& command, const std::filesystem::pat
     return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
             .out = read_text(folder / "out"),
             .error = read_text(folder / "error"),
-            .peak_bytes = int64_t{usage.ru_maxrss} * 1024};
+            .peak_bytes = int64_t{usage.ru_maxrss} * 1024,
+            .cpu_s = seconds(usage.ru_utime) + seconds(usage.ru_stime)};
 }
 
 }  // namespace

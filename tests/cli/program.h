@@ -14,6 +14,7 @@ struct Finished {
     std::string out;         // stdout
     std::string error;       // stderr
     int64_t peak_bytes = 0;  // peak resident memory
+    double cpu_s = 0;        // time on processors, which other programs do not stretch
 
     /// Lines on stderr that start with "weft: error:".
     int64_t error_lines() const;
