@@ -61,12 +61,13 @@ void generate(const GenerateOptions& options, const Context& context) {
     check_given(options, plan);
     set_up_device(options);
     const auto folder = locate_model(plan.model, context);
-    const auto job = make_job(options, plan, DiffusionModel::read_traits(folder));
+    const auto job =
+        make_job(options, plan, DiffusionModel::read_traits(folder, model_options(plan)));
     if (options.dry_run) {
         std::fputs(describe(job).c_str(), stdout);
         return;
     }
-    const auto model = DiffusionModel::load(folder, options.device);
+    const auto model = DiffusionModel::load(folder, options.device, model_options(job.plan));
     ProgressPrinter printer(*progress_mode_named(options.progress), context.verbosity);
     StageClock clock;
     const auto start = std::chrono::steady_clock::now();
@@ -84,7 +85,7 @@ void generate(const GenerateOptions& options, const Context& context) {
     };
     const std::vector<int64_t> index{0};
     write_picture(options.out, generate(*model, job, index, {&clock, on_step})[0]);
-    printer.finish({.frames = 1, .elapsed_s = elapsed_s(), .warnings = {}}, clock);
+    printer.finish({.frames = 1, .elapsed_s = elapsed_s(), .warnings = model->notes()}, clock);
 }
 
 }  // namespace

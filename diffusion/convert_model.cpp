@@ -244,7 +244,7 @@ void write_folder(const fs::path& to, const Fill& fill) {
     std::error_code ignored;
     if (fs::exists(to, ignored))
         throw Error(to.string(), "exists already", "give a name that is free");
-    const fs::path part = to.parent_path() / ("." + to.filename().string() + ".part");
+    const fs::path part = to.parent_path() / c10::str(".", to.filename().string(), ".part");
     fs::remove_all(part, ignored);
     try {
         fill(part);
