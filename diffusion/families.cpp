@@ -130,17 +130,20 @@ const std::array<Variant, 4>& variants() {
          "adversarially distilled: 1 to 4 steps without guidance",
          "",
          "turbo",
-         {.steps = 4, .guidance = 1, .image_guidance = 1, .sampler = "euler", .strength = 0.5}},
+         {.steps = 4, .guidance = 1, .image_guidance = 1, .sampler = "euler", .strength = 0.5},
+         true},
         {"lightning",
          "progressively distilled: 2 to 8 steps without guidance",
          "",
          "lightning",
-         {.steps = 4, .guidance = 1, .image_guidance = 1, .sampler = "euler", .strength = 0.6}},
+         {.steps = 4, .guidance = 1, .image_guidance = 1, .sampler = "euler", .strength = 0.6},
+         true},
         {"hyper",
          "trajectory distilled: 1 to 8 steps without guidance",
          "TCDScheduler",
          "hyper",
-         {.steps = 8, .guidance = 1, .image_guidance = 1, .sampler = "tcd", .strength = 0.6}},
+         {.steps = 8, .guidance = 1, .image_guidance = 1, .sampler = "tcd", .strength = 0.6},
+         true},
     }};
     return rows;
 }

@@ -34,6 +34,8 @@ struct Variant {
     /// In names of checkpoints, lower case.
     const char* file_name_part;
     ModelDefaults defaults;
+    /// Distilled for steps that start at the last timestep.
+    bool trailing = false;
 };
 
 /// What tells a variant: the network's guidance input, the scheduler's class and spacing, and (all

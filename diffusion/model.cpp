@@ -81,6 +81,9 @@ void set_defaults(const ModelSource& source, const UnetConfig& unet, const Famil
         const double strength = family.defaults.strength;
         traits.defaults = variant->defaults;
         traits.defaults.strength = std::max(strength, traits.defaults.strength);
+        // Only a network that is told its guidance can have much of it in a few steps.
+        if (!traits.guidance_input)
+            traits.defaults.guidance = 1;
     }
     read_own_defaults(source.own_defaults(), traits);
 }
@@ -125,10 +128,14 @@ ModelTraits traits_of(const ModelSource& source, const ModelOptions& options) {
 Schedule latent_schedule(const ModelSource& source, const ModelTraits& traits,
                          const ModelOptions& options) {
     ScheduleConfig config = schedule_config(source, options);
-    const Family& family = find_family(read_unet_config(source.config("unet")),
-                                       traits.latent_channels, source.path().string());
+    const UnetConfig unet = read_unet_config(source.config("unet"));
+    const Family& family = find_family(unet, traits.latent_channels, source.path().string());
     if (family.from_one)
         config.steps_offset = 1;
+    // A single file has no scheduler of its own that says so.
+    const Variant* variant = variant_of(source, unet);
+    if (variant != nullptr && variant->trailing)
+        config.spacing = Spacing::trailing;
     if (traits.family.starts_with("sdxl"))
         config.ays = AysTable::sdxl;
     return Schedule(std::move(config));

@@ -235,6 +235,30 @@ TEST_CASE("what a checkpoint predicts follows its signs", "[checkpoints]") {
     CHECK(predicts("upscaler", {}).prediction == Prediction::v);
 }
 
+TEST_CASE("few-step variants of a file are told by its name", "[checkpoints]") {
+    const Config configs = kinds().object("sdxl").object("configs");
+    const auto model = released(configs);
+    const HollowFile file(stored(model, *original_layout(names_of(model), false)));
+    const auto traits_as = [&](const std::string& name) {
+        const fs::path link = file.path.parent_path() / name;
+        fs::remove(link);
+        fs::create_hard_link(file.path, link);
+        const ModelTraits traits = DiffusionModel::read_traits(link);
+        fs::remove(link);
+        return traits;
+    };
+    CHECK(traits_as("juggernautXL.safetensors").variant.empty());
+    CHECK(traits_as("juggernautXL.safetensors").defaults.guidance == 5);
+    CHECK(traits_as("dreamshaperXL_Lightning.safetensors").variant == "lightning");
+    CHECK(traits_as("sd_xl_turbo_1.0_fp16.safetensors").variant == "turbo");
+    CHECK(traits_as("Hyper-SDXL-8steps.safetensors").variant == "hyper");
+    const ModelTraits lcm = traits_as("animeLCM.safetensors");
+    CHECK(lcm.variant == "lcm");
+    CHECK(lcm.defaults.sampler == "lcm");
+    CHECK(lcm.defaults.guidance == 1);
+    CHECK(lcm.defaults.steps <= 8);
+}
+
 TEST_CASE("a torn checkpoint says what is missing", "[checkpoints]") {
     const Config configs = kinds().object("sd1").object("configs");
     auto model = released(configs);
