@@ -285,6 +285,19 @@ struct SafeTensors::Mapping {
     Mapping(const Mapping&) = delete;
     Mapping& operator=(const Mapping&) = delete;
 
+    // For the tensor's whole pages; those at its ends hold neighbours too.
+    void advise(const Entry& entry, int advice) const {
+        const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+        const auto begin =
+            reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(entry.begin_byte);
+        const auto end = begin + static_cast<uintptr_t>(entry.end_byte - entry.begin_byte);
+        const uintptr_t first = (begin + page - 1) / page * page;
+        const uintptr_t last = end / page * page;
+        if (first < last) {
+            ::madvise(start + (first - reinterpret_cast<uintptr_t>(start)), last - first, advice);
+        }
+    }
+
     void read_header(std::string_view text) {
         const std::string where = path.string();
         const auto header = parse_json(text, where);
@@ -325,18 +338,7 @@ const std::filesystem::path& SafeTensors::path() const {
 }
 
 void SafeTensors::drop_pages(const std::string& name) const {
-    const Entry& entry = this->entry(name);
-    // Whole pages only: those at the ends hold neighbours too.
-    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const auto begin =
-        reinterpret_cast<uintptr_t>(mapping_->data) + static_cast<uintptr_t>(entry.begin_byte);
-    const auto end = begin + static_cast<uintptr_t>(entry.end_byte - entry.begin_byte);
-    const uintptr_t first = (begin + page - 1) / page * page;
-    const uintptr_t last = end / page * page;
-    if (first < last) {
-        ::madvise(mapping_->start + (first - reinterpret_cast<uintptr_t>(mapping_->start)),
-                  last - first, MADV_DONTNEED);
-    }
+    mapping_->advise(entry(name), MADV_DONTNEED);
 }
 
 const SafeTensors::Entry& SafeTensors::entry(const std::string& name) const {
@@ -353,6 +355,8 @@ torch::Tensor SafeTensors::tensor(const std::string& name) const {
     if (entry.begin_byte == entry.end_byte) {
         return at::empty(entry.shape, entry.dtype);
     }
+    // Read in one go: page by page a disk is twice as slow.
+    mapping_->advise(entry, MADV_WILLNEED);
     char* bytes = mapping_->data + entry.begin_byte;
     const auto alignment = c10::elementSize(entry.dtype);
     if (reinterpret_cast<uintptr_t>(bytes) % alignment != 0) {
