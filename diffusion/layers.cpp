@@ -26,6 +26,17 @@ bool runs_packed(const torch::Tensor& weight, const torch::Tensor& x) {
     return weight.is_mkldnn() && !needs_gradient(x);
 }
 
+// A convolution of single pixels is a linear layer over the channels: [n, in, h, w] -> [n, out, h,
+// w], channels-last.
+torch::Tensor packed_pointwise(const torch::Tensor& x, const torch::Tensor& packed,
+                               const torch::Tensor& bias, const torch::Tensor& added) {
+    const auto pixels = [](const torch::Tensor& map) { return map.permute({0, 2, 3, 1}); };
+    const torch::Tensor y =
+        added.defined() ? packed_linear(pixels(x), packed, bias, Epilogue::add, pixels(added))
+                        : packed_linear(pixels(x), packed, bias);
+    return y.permute({0, 3, 1, 2});
+}
+
 torch::Tensor plain(const torch::Tensor& weight) {
     return weight.is_mkldnn() ? unpacked(weight) : weight;
 }
@@ -124,20 +135,32 @@ Conv2d::Conv2d(const Weights& weights, int64_t in, int64_t out, const Conv2dOpti
       padding_(options.padding < 0 ? (options.kernel - 1) / 2 : options.padding),
       out_channels_(out) {
     weight_ = weights.at("weight", {out, in, options.kernel, options.kernel}, options.init);
-    const bool packs = !weights.creating() && can_pack(weight_);
-    weight_ = packs ? pack_conv2d(weight_, {stride_, {padding_, padding_}})
-                    : channels_last(weight_, weights.creating());
+    if (weights.creating() || !can_pack(weight_)) {
+        weight_ = channels_last(weight_, weights.creating());
+    } else if (options.kernel == 1 && stride_ == 1 && padding_ == 0) {
+        weight_ = pack_linear(weight_.flatten(1));
+    } else {
+        weight_ = pack_conv2d(weight_, {stride_, {padding_, padding_}});
+    }
     if (options.bias) {
         bias_ = weights.at("bias", {out}, zero_init);
     }
 }
 
+torch::Tensor Conv2d::plain_weight() const {
+    const torch::Tensor weight = plain(weight_);
+    return weight.dim() == 2 ? weight.unsqueeze(-1).unsqueeze(-1) : weight;
+}
+
 torch::Tensor Conv2d::run(const torch::Tensor& x, const torch::Tensor& bias,
                           const torch::Tensor& added) const {
+    if (runs_packed(weight_, x) && weight_.dim() == 2) {
+        return packed_pointwise(x, weight_, bias, added);
+    }
     if (runs_packed(weight_, x)) {
         return packed_conv2d(x, weight_, bias, {stride_, {padding_, padding_}}, added);
     }
-    const torch::Tensor y = torch::conv2d(x, plain(weight_), bias, stride_, padding_);
+    const torch::Tensor y = torch::conv2d(x, plain_weight(), bias, stride_, padding_);
     return added.defined() ? added + y : y;
 }
 
@@ -150,12 +173,12 @@ torch::Tensor Conv2d::shifted(const torch::Tensor& x, const torch::Tensor& shift
 }
 
 void Conv2d::add_rows(torch::Tensor& out, const torch::Tensor& x) const {
-    if (weight_.is_mkldnn()) {
+    if (weight_.is_mkldnn() && weight_.dim() == 4) {
         add_packed_conv2d(out, x, weight_, bias_, {stride_, {0, padding_}});
         return;
     }
     const std::array<int64_t, 2> padding{0, padding_};
-    out.add_(torch::conv2d(x, weight_, bias_, stride_, padding));
+    out.add_(torch::conv2d(x, plain_weight(), bias_, stride_, padding));
 }
 
 GroupNorm::GroupNorm(const Weights& weights, int64_t groups, int64_t channels, double eps)

@@ -84,8 +84,9 @@ class Conv2d {
   private:
     torch::Tensor run(const torch::Tensor& x, const torch::Tensor& bias,
                       const torch::Tensor& added) const;
+    torch::Tensor plain_weight() const;
 
-    torch::Tensor weight_;
+    torch::Tensor weight_;  // a packed kernel of one pixel is that of a linear layer, [out, in]
     torch::Tensor bias_;
     int64_t stride_;
     int64_t padding_;

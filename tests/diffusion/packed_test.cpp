@@ -74,6 +74,16 @@ TEST_CASE("packed convolutions compute what the plain weights say", "[packed]") 
     CHECK(difference(layer(x), expected) < 1e-5);
     CHECK(difference(layer(x, added), expected + added) < 1e-5);
     CHECK(difference(layer.shifted(x, shift), expected + shift.reshape({8, 1, 1})) < 1e-5);
+
+    const torch::Tensor pixel = torch::randn({8, 6, 1, 1});
+    const Conv2d pointwise(Weights::of({{"weight", pixel}, {"bias", bias}}, "test"), 6, 8,
+                           {.kernel = 1, .stride = stride});
+    const torch::Tensor products = torch::conv2d(x, pixel, bias, stride);
+    CHECK(difference(pointwise(x), products) < 1e-5);
+    CHECK(difference(pointwise(x, torch::ones_like(products)), products + 1) < 1e-5);
+    torch::Tensor sum = torch::ones_like(products, torch::MemoryFormat::ChannelsLast);
+    pointwise.add_rows(sum, x);
+    CHECK(difference(sum, products + 1) < 1e-5);
 }
 
 TEST_CASE("gradients pass through packed layers", "[packed]") {
