@@ -15,6 +15,7 @@
 #include "io/media/location.h"
 #include "temporal/flow_estimator.h"
 #include "temporal/shots.h"
+#include "temporal/steady_flow.h"
 #include "video/analysis_store.h"
 #include "video/resample.h"
 
@@ -25,7 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr uintmax_t cache_bytes = 8'000'000'000;
 // In the key, so that a new layout or method never meets old files.
-constexpr int layout_version = 1;
+constexpr int layout_version = 2;
 
 /// A working size with the given longer side, never larger than the source.
 Size analysis_size(const torch::Tensor& picture, int64_t longer_side) {
@@ -46,7 +47,7 @@ FlowField halved(const FlowField& flow) {
 /// Motion between neighbours as it is kept.
 FlowPair motion_between(const FlowEstimator& estimator, const torch::Tensor& now,
                         const torch::Tensor& before, const FlowChecks& checks) {
-    const auto evidence = estimate_both_ways(estimator, now, before);
+    const auto evidence = steadied(estimate_both_ways(estimator, now, before));
     return {halved(checked_flow(evidence, checks)), halved(checked_forward_flow(evidence, checks))};
 }
 
@@ -266,12 +267,15 @@ FlowPair JobMotion::into(int64_t frame, int64_t height, int64_t width) const {
     const auto grown = [](int64_t side, int64_t whole, int64_t part) {
         return std::llround(static_cast<double>(side * whole) / static_cast<double>(part)) - side;
     };
+    // Noise follows the flow wherever it leads: what is hidden in the frame before shares a piece
+    // of what it is taken for, which is as white as fresh noise and does not flicker.
     const auto fitted = [&](const FlowField& flow) {
         const std::array<int64_t, 4> margin{
             0, grown(flow.width(), fit_.padded.width, fit_.content.width), 0,
             grown(flow.height(), fit_.padded.height, fit_.content.height)};
-        const auto held = at::replication_pad2d(flow.valid.to(torch::kFloat32), margin) > 0;
-        return resized(FlowField{at::replication_pad2d(flow.offset, margin), held}, height, width);
+        const auto offset = at::replication_pad2d(flow.offset, margin);
+        const auto whole = resized(FlowField{offset, in_bounds(offset)}, height, width).offset;
+        return FlowField{whole, in_bounds(whole)};
     };
     return {fitted(motion.backward), fitted(motion.forward)};
 }

@@ -9,6 +9,7 @@
 #include "io/files/error.h"
 #include "temporal/flow_estimator.h"
 #include "temporal/shots.h"
+#include "temporal/steady_flow.h"
 #include "video/measure_summary.h"
 #include "video/resample.h"
 
@@ -177,8 +178,8 @@ class Measuring {
             to_anchor_ = motion.flow;
             return motion;
         }
-        motion.flow =
-            checked_flow(estimate_both_ways(*estimator_, now, source_.before), options_.checks);
+        motion.flow = checked_flow(steadied(estimate_both_ways(*estimator_, now, source_.before)),
+                                   options_.checks);
         to_anchor_ = compose(motion.flow, to_anchor_);
         motion.to_anchor = to_anchor_;
         motion.at_drift_end = ++since_anchor_ == options_.drift_frames;
@@ -227,7 +228,7 @@ class Measuring {
         if (number == 0) {
             return 0;
         }
-        const auto own = (*estimator_)(now, clip.before);
+        const auto own = steadied((*estimator_)(now, clip.before), now, clip.before);
         return masked_mean((own - flow.offset).square().sum(1, true).sqrt(), flow.valid);
     }
 

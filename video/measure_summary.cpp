@@ -114,7 +114,9 @@ void summarise(Measurement& measurement) {
     const ClipSummary identity = measurement.clips.front().summary;
     for (ClipFigures& clip : measurement.clips) {
         clip.summary.warp_ratio = ratio(clip.summary.warp_error, identity.warp_error);
-        clip.summary.drift_ratio = ratio(clip.summary.drift_error, identity.drift_error);
+        clip.summary.drift_ratio = clip.drift.empty()
+                                       ? std::nullopt
+                                       : ratio(clip.summary.drift_error, identity.drift_error);
     }
 }
 
