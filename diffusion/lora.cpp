@@ -20,61 +20,88 @@ torch::Tensor part(const AdapterLayer& layer, const std::string& role) {
     return found->second.to(torch::kFloat32);
 }
 
-// [r, in, 1, 1] times [out, r, 1, 1] as matrices: [out, in(*kh*kw)]
-torch::Tensor product(const torch::Tensor& left, const torch::Tensor& right) {
-    return left.flatten(1).matmul(right.flatten(1));
+// A layer's weight that a change is made for. Factors are small whatever they make, so sizes are
+// compared before anything is multiplied.
+struct Target {
+    int64_t numel;
+    const std::string& where;
+
+    void check(double made) const {
+        if (made > static_cast<double>(numel))
+            throw Error(where, c10::str("makes ", made, " numbers for a layer of ", numel),
+                        other_model);
+    }
+};
+
+double size_of(const torch::Tensor& tensor, int64_t dim) {
+    return static_cast<double>(tensor.size(dim));
+}
+
+// [out, r(, 1, 1)] times [r, in(, kh, kw)] as matrices: [out, in(*kh*kw)]
+torch::Tensor product(const torch::Tensor& left, const torch::Tensor& right, const Target& target) {
+    const torch::Tensor a = left.flatten(1), b = right.flatten(1);
+    target.check(size_of(a, 0) * size_of(b, 1));
+    return a.matmul(b);
 }
 
 // Tucker: core [r, s, kh, kw] with `out` [r, o] before and `in` [s, i] behind -> [o, i, kh, kw]
-torch::Tensor tucker(const torch::Tensor& core, const torch::Tensor& out, const torch::Tensor& in) {
+torch::Tensor tucker(const torch::Tensor& core, const torch::Tensor& out, const torch::Tensor& in,
+                     const Target& target) {
+    target.check(size_of(out, 1) * size_of(in, 1) * size_of(core, 2) * size_of(core, 3));
     return torch::einsum("rskl,ro,si->oikl", {core, out, in});
 }
 
-torch::Tensor lora_delta(const AdapterLayer& layer) {
+torch::Tensor lora_delta(const AdapterLayer& layer, const Target& target) {
     const torch::Tensor down = part(layer, "down"), up = part(layer, "up");
     if (!layer.has("mid"))
-        return product(up, down);
-    return tucker(part(layer, "mid"), up.flatten(1).t(), down.flatten(1));
+        return product(up, down, target);
+    return tucker(part(layer, "mid"), up.flatten(1).t(), down.flatten(1), target);
 }
 
-torch::Tensor loha_factor(const AdapterLayer& layer, const std::string& index) {
+torch::Tensor loha_factor(const AdapterLayer& layer, const std::string& index,
+                          const Target& target) {
     const torch::Tensor a = part(layer, "hada_w" + index + "_a");
     const torch::Tensor b = part(layer, "hada_w" + index + "_b");
     const std::string core = "hada_t" + index;
-    return layer.has(core) ? tucker(part(layer, core), a, b) : product(a, b);
+    return layer.has(core) ? tucker(part(layer, core), a, b, target) : product(a, b, target);
 }
 
-torch::Tensor lokr_factor(const AdapterLayer& layer, const std::string& index) {
+torch::Tensor loha_delta(const AdapterLayer& layer, const Target& target) {
+    const torch::Tensor left = loha_factor(layer, "1", target);
+    const torch::Tensor right = loha_factor(layer, "2", target);
+    TORCH_CHECK(left.sizes() == right.sizes(), left.sizes(), " times ", right.sizes());
+    return left * right;
+}
+
+torch::Tensor lokr_factor(const AdapterLayer& layer, const std::string& index,
+                          const Target& target) {
     const std::string whole = "lokr_w" + index, core = "lokr_t" + index;
     if (layer.has(whole))
         return part(layer, whole);
     const torch::Tensor a = part(layer, whole + "_a"), b = part(layer, whole + "_b");
-    return layer.has(core) ? tucker(part(layer, core), a, b) : product(a, b);
+    return layer.has(core) ? tucker(part(layer, core), a, b, target) : product(a, b, target);
 }
 
-torch::Tensor lokr_delta(const AdapterLayer& layer, int64_t numel) {
-    torch::Tensor left = lokr_factor(layer, "1");
-    const torch::Tensor right = lokr_factor(layer, "2").contiguous();  // kron asks for it
-    if (left.numel() * right.numel() != numel)
-        throw Error(
-            layer.where,
-            c10::str("makes ", left.numel() * right.numel(), " numbers for a layer of ", numel),
-            other_model);
+torch::Tensor lokr_delta(const AdapterLayer& layer, const Target& target) {
+    torch::Tensor left = lokr_factor(layer, "1", target);
+    // kron asks for contiguous factors of as many dimensions
+    const torch::Tensor right = lokr_factor(layer, "2", target).contiguous();
+    target.check(static_cast<double>(left.numel()) * static_cast<double>(right.numel()));
     if (right.dim() == 4 && left.dim() == 2)
         left = left.unsqueeze(-1).unsqueeze(-1);
     return torch::kron(left, right);
 }
 
-torch::Tensor unscaled_delta(const AdapterLayer& layer, int64_t numel) {
+torch::Tensor unscaled_delta(const AdapterLayer& layer, const Target& target) {
     switch (layer.kind) {
         case AdapterKind::lora:
-            return lora_delta(layer);
+            return lora_delta(layer, target);
         case AdapterKind::loha:
-            return loha_factor(layer, "1") * loha_factor(layer, "2");
+            return loha_delta(layer, target);
         case AdapterKind::lokr:
-            return lokr_delta(layer, numel);
+            return lokr_delta(layer, target);
         case AdapterKind::full:
-            return layer.has("diff") ? part(layer, "diff") : torch::zeros({numel});
+            return layer.has("diff") ? part(layer, "diff") : torch::zeros({target.numel});
     }
     TORCH_CHECK(false, "adapter kind out of range: ", static_cast<int>(layer.kind));
 }
@@ -138,7 +165,7 @@ torch::Tensor weight_delta(const AdapterLayer& layer, torch::IntArrayRef shape) 
     const int64_t numel = c10::multiply_integers(shape);
     torch::Tensor delta;
     try {
-        delta = unscaled_delta(layer, numel);
+        delta = unscaled_delta(layer, {numel, layer.where});
     } catch (const c10::Error&) {
         throw Error(layer.where, "its tensors do not fit each other", other_model);
     }

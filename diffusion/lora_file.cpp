@@ -114,7 +114,7 @@ void drop_empty_layers(AdapterFile& file) {
 
 // What a layer is within its block, from either form of its name, for a person.
 std::string target_of(const std::string& layer) {
-    constexpr std::array<const char*, 26> targets{"attn1.to_q",
+    constexpr std::array<const char*, 28> targets{"attn1.to_q",
                                                   "attn1.to_k",
                                                   "attn1.to_v",
                                                   "attn1.to_out.0",
@@ -138,6 +138,8 @@ std::string target_of(const std::string& layer) {
                                                   "self_attn.k_proj",
                                                   "self_attn.v_proj",
                                                   "self_attn.out_proj",
+                                                  "downsamplers.0.conv",
+                                                  "upsamplers.0.conv",
                                                   "mlp.fc1",
                                                   "mlp.fc2"};
     const auto flat = [](std::string name) {

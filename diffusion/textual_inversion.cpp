@@ -85,21 +85,27 @@ std::vector<fs::path> files_in(const fs::path& folder) {
     return files;
 }
 
-// The tensor of a word that this encoder takes; by place where there is one for each encoder, else
-// by width.
+// The tensor of a word that this encoder takes: by place where there is one for each encoder, by
+// width where a model has one encoder of two; undefined where none fits.
 torch::Tensor vectors_for(const LearnedWord& word, const TextTower& tower) {
     const int64_t width = tower.config.hidden_size;
-    if (word.vectors.size() == tower.count && word.vectors[tower.index].size(1) == width)
-        return word.vectors[tower.index];
-    std::vector<std::string> widths;
-    for (const torch::Tensor& vectors : word.vectors) {
-        if (word.vectors.size() != tower.count && tower.count == 1 && vectors.size(1) == width)
-            return vectors;
-        widths.push_back(std::to_string(vectors.size(1)));
+    if (word.vectors.size() == tower.count) {
+        const torch::Tensor& own = word.vectors[tower.index];
+        return own.size(1) == width ? own : torch::Tensor();
     }
+    for (const torch::Tensor& vectors : word.vectors)
+        if (tower.count == 1 && vectors.size(1) == width)
+            return vectors;
+    return {};
+}
+
+[[noreturn]] void fail_misfit(const LearnedWord& word, const TextTower& tower) {
+    std::vector<std::string> widths;
+    for (const torch::Tensor& vectors : word.vectors)
+        widths.push_back(std::to_string(vectors.size(1)));
     throw Error(word.where,
                 c10::str("its vectors are ", c10::Join(" and ", widths), " wide, text encoder ",
-                         tower.index + 1, " of ", tower.count, " takes ", width),
+                         tower.index + 1, " of ", tower.count, " takes ", tower.config.hidden_size),
                 "the embedding was made for another family of models");
 }
 
@@ -134,7 +140,10 @@ std::vector<LearnedWord> read_learned_words(const EmbeddingChoice& choice) {
                     "give one file of it to name its word");
     std::vector<LearnedWord> words;
     for (const fs::path& file : files_in(choice.path))
-        for (LearnedWord& word : words_in(file, "")) words.push_back(std::move(word));
+        for (LearnedWord& word : words_in(file, "")) {
+            word.optional = true;
+            words.push_back(std::move(word));
+        }
     return words;
 }
 
@@ -144,11 +153,15 @@ WordTable word_table(const std::vector<LearnedWord>& words, const TextTower& tow
     std::vector<torch::Tensor> all;
     int64_t next = tower.config.vocab_size;
     for (const LearnedWord& word : words) {
+        const torch::Tensor vectors = vectors_for(word, tower);
+        if (!vectors.defined() && word.optional)
+            continue;
+        if (!vectors.defined())
+            fail_misfit(word, tower);
         check_name(word, tower.tokenizer);
         if (!names.insert(lower_ascii(word.name)).second)
             throw Error(word.where, c10::str("gives the word ", quoted_name(word.name), " again"),
                         "name one of them yourself: --embedding FILE:<my-word>");
-        const torch::Tensor vectors = vectors_for(word, tower);
         AddedToken token{word.name, {}};
         for (int64_t i = 0; i < vectors.size(0); ++i) token.ids.push_back(next++);
         table.tokens.push_back(std::move(token));

@@ -16,6 +16,7 @@ struct LearnedWord {
     std::string name;
     std::vector<torch::Tensor> vectors;  // [n, width] f32, one for each text encoder it is for
     std::string where;                   // the file, for errors
+    bool optional = false;               // from a folder: left out of models it does not fit
 };
 
 /// Reads the words of a file, or of all .safetensors files of a folder, by name:
@@ -41,8 +42,9 @@ struct TextTower {
     size_t count = 1;
 };
 
-/// Error where a word has no vectors as wide as the encoder, is a single token of the vocabulary
-/// already, was given twice, or holds characters that prompts give a meaning.
+/// Error where a word has no vectors as wide as the encoder (of a folder's words those that fit are
+/// taken), is a single token of the vocabulary already, was given twice, or holds characters that
+/// prompts give a meaning.
 WordTable word_table(const std::vector<LearnedWord>& words, const TextTower& tower);
 
 }  // namespace weft

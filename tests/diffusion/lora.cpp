@@ -85,6 +85,8 @@ TEST_CASE("tensors that do not fit are told with the layer", "[lora]") {
         .tensors = {{"lokr_w1", torch::ones({1 << 14, 8})}, {"lokr_w2", torch::ones({1 << 14, 8})}},
         .where = "test"};
     CHECK_THROWS_AS(weight_delta(huge, {2, 3}), Error);
+    layer.tensors = {{"up", torch::ones({1 << 20, 1})}, {"down", torch::ones({1, 1 << 20})}};
+    CHECK_THROWS_WITH(weight_delta(layer, {2, 3}), Catch::Contains("layer of 6"));
 }
 
 TEST_CASE("keys of every layout name component, layer and role", "[lora]") {
