@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <deque>
+#include <utility>
 
 #include "diffusion/sampler_walk.h"
 
@@ -33,8 +34,9 @@ torch::Tensor with_noise(const Walk& walk, const torch::Tensor& y, double up, si
     return up > 0 ? y + walk.noise(draw) * up : y;
 }
 
-torch::Tensor start_of(const Walk& walk, const torch::Tensor& x) {
-    return x / walk.steps().front().from.alpha;
+torch::Tensor start_of(const Walk& walk, torch::Tensor x) {
+    x = x / walk.steps().front().from.alpha;
+    return x;
 }
 
 torch::Tensor end_of(const Walk& walk, const torch::Tensor& y) {
@@ -42,8 +44,8 @@ torch::Tensor end_of(const Walk& walk, const torch::Tensor& y) {
 }
 
 // One call a step.
-torch::Tensor run_first_order(const Walk& walk, const torch::Tensor& x) {
-    torch::Tensor y = start_of(walk, x);
+torch::Tensor run_first_order(const Walk& walk, torch::Tensor x) {
+    torch::Tensor y = start_of(walk, std::move(x));
     for (size_t i = 0; i < walk.size(); ++i) {
         const auto& [from, to] = walk.steps()[i];
         const auto [down, up] = ancestral(from.ratio(), to.ratio(), walk.eta());
@@ -57,8 +59,8 @@ torch::Tensor run_first_order(const Walk& walk, const torch::Tensor& x) {
 // Two calls a step, the second in the middle of the step in log s; `turn` moves y on with what the
 // second call said there. A step to sigma 0 has no middle and is Euler's.
 template <typename Turn>
-torch::Tensor run_midpoint(const Walk& walk, const torch::Tensor& x, const Turn& turn) {
-    torch::Tensor y = start_of(walk, x);
+torch::Tensor run_midpoint(const Walk& walk, torch::Tensor x, const Turn& turn) {
+    torch::Tensor y = start_of(walk, std::move(x));
     for (size_t i = 0; i < walk.size(); ++i) {
         const auto& [from, to] = walk.steps()[i];
         const double s = from.ratio();
@@ -79,9 +81,9 @@ torch::Tensor run_midpoint(const Walk& walk, const torch::Tensor& x, const Turn&
 }
 
 // The slope in the middle takes the whole step: DPM-Solver-2 in Karras' scale (k-diffusion).
-torch::Tensor run_dpm_solver_2(const Walk& walk, const torch::Tensor& x) {
+torch::Tensor run_dpm_solver_2(const Walk& walk, torch::Tensor x) {
     return run_midpoint(
-        walk, x,
+        walk, std::move(x),
         [&](const torch::Tensor& y, const torch::Tensor& half, const NoiseStep& step, double down) {
             const double m = step.to.ratio();
             const torch::Tensor slope = (half - walk.scaled_x0(half, step.to)) / m;
@@ -111,16 +113,16 @@ double lms_weight(const std::vector<double>& s, size_t order, size_t k, double n
 
 // Algorithm 1 without its second-order part.
 torch::Tensor run_euler(const Walk& walk, torch::Tensor x) {
-    return run_first_order(walk, x);
+    return run_first_order(walk, std::move(x));
 }
 
 torch::Tensor run_euler_a(const Walk& walk, torch::Tensor x) {
-    return run_first_order(walk, x);
+    return run_first_order(walk, std::move(x));
 }
 
 // Algorithm 1 without churn.
 torch::Tensor run_heun(const Walk& walk, torch::Tensor x) {
-    torch::Tensor y = start_of(walk, x);
+    torch::Tensor y = start_of(walk, std::move(x));
     for (size_t i = 0; i < walk.size(); ++i) {
         const auto& [from, to] = walk.steps()[i];
         const double ds = to.ratio() - from.ratio();
@@ -141,7 +143,7 @@ torch::Tensor run_heun(const Walk& walk, torch::Tensor x) {
 // Adams and Bashforth's method of order 4 over uneven s.
 torch::Tensor run_lms(const Walk& walk, torch::Tensor x) {
     constexpr size_t most = 4;
-    torch::Tensor y = start_of(walk, x);
+    torch::Tensor y = start_of(walk, std::move(x));
     std::deque<torch::Tensor> slopes;  // the newest in front
     std::vector<double> s;
     for (size_t i = 0; i < walk.size(); ++i) {
@@ -158,17 +160,17 @@ torch::Tensor run_lms(const Walk& walk, torch::Tensor x) {
 }
 
 torch::Tensor run_dpm2(const Walk& walk, torch::Tensor x) {
-    return run_dpm_solver_2(walk, x);
+    return run_dpm_solver_2(walk, std::move(x));
 }
 
 torch::Tensor run_dpm2_a(const Walk& walk, torch::Tensor x) {
-    return run_dpm_solver_2(walk, x);
+    return run_dpm_solver_2(walk, std::move(x));
 }
 
 // Lu et al., arXiv 2211.01095, algorithm 1 (DPM-Solver++ 2S) at r = 1/2, made ancestral.
 torch::Tensor run_dpmpp_2s_a(const Walk& walk, torch::Tensor x) {
     return run_midpoint(
-        walk, x,
+        walk, std::move(x),
         [&](const torch::Tensor& y, const torch::Tensor& half, const NoiseStep& step, double down) {
             const torch::Tensor x0 = walk.scaled_x0(half, step.to);
             return moved(y, x0, step.from.ratio(), down);
@@ -178,7 +180,7 @@ torch::Tensor run_dpmpp_2s_a(const Walk& walk, torch::Tensor x) {
 // k-diffusion's DPM-Solver++ (SDE) at r = 1/2. The noise to the middle and that to the end are two
 // increments of one Brownian motion over s, so that they are correlated as they must be.
 torch::Tensor run_dpmpp_sde(const Walk& walk, torch::Tensor x) {
-    torch::Tensor y = start_of(walk, x);
+    torch::Tensor y = start_of(walk, std::move(x));
     for (size_t i = 0; i < walk.size(); ++i) {
         const auto& [from, to] = walk.steps()[i];
         const double s = from.ratio();

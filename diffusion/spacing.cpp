@@ -76,17 +76,16 @@ const Table& ays_table(AysTable table) {
 
 double beta_quantile(double p, double a) {
     TORCH_CHECK(p >= 0 && p <= 1 && a > 0, "no quantile ", p, " of Beta(", a, ", ", a, ")");
-    if (p > 0.5)  // the distribution is symmetric
-        return 1 - beta_quantile(1 - p, a);
+    const double wanted = std::min(p, 1 - p);  // the distribution is symmetric
     double low = 0;
-    double high = 0.5;
+    double high = wanted > 0 ? 0.5 : 0;
     while (high - low > high * std::numeric_limits<double>::epsilon()) {
         const double middle = (low + high) / 2;
         if (middle <= low || middle >= high)
             break;
-        (beta_cumulative(middle, a) < p ? low : high) = middle;
+        (beta_cumulative(middle, a) < wanted ? low : high) = middle;
     }
-    return p > 0 ? high : 0;
+    return p > 0.5 ? 1 - high : high;
 }
 
 std::vector<double> spread(Spacing spacing, double high, double low, int64_t steps) {

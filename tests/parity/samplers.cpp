@@ -48,6 +48,7 @@ struct Case {
 // Replays the case's network; what is compared, in the scale of x.
 struct Replay {
     std::vector<double> times;
+    std::vector<double> sigmas;  // one a step, and where the last arrives
     std::vector<torch::Tensor> ours;
     std::vector<torch::Tensor> theirs;
 
@@ -55,6 +56,11 @@ struct Replay {
         const Sampler& sampler = sampler_named(given.config.text("sampler"));
         const bool scaled = given.config.text("scale", "") == "ratio";
         const std::vector<NoiseStep> steps = given.steps(sampler.grid);
+        const auto sigma = [&](const NoiseLevel& level) {
+            return given.schedule.is_flow() ? level.sigma : level.ratio();
+        };
+        for (const NoiseStep& step : steps) sigmas.push_back(sigma(step.from));
+        sigmas.push_back(sigma(steps.back().to));
         SamplerOptions options = sampler_options(sampler, given.schedule);
         if (given.config.has("eta"))
             options.eta = given.config.number("eta", {0, 1});
@@ -89,6 +95,11 @@ TEST_CASE("whole runs equal diffusers' schedulers", "[parity]") {
         const torch::Tensor times = torch::tensor(replay.times, torch::kFloat32);
         CHECK(max_error(times, given.levels.slice(0, 0, given.calls)) < 2e-3);
         CHECK(max_error(torch::stack(replay.ours), torch::stack(replay.theirs)) < 1e-4);
+        // Those with two calls a step list sigmas twice, those by timestep none.
+        const torch::Tensor ours = torch::tensor(replay.sigmas, torch::kFloat32);
+        const torch::Tensor theirs = given.levels.slice(0, given.calls);
+        if (theirs.numel() == ours.numel())
+            CHECK(max_error(ours / (1 + theirs), theirs / (1 + theirs)) < 1e-5);
     }
 }
 
