@@ -98,7 +98,7 @@ class KLDecoder {
 /// The KL-regularised autoencoder of Stable Diffusion (Rombach 2022), with diffusers' tensor names;
 /// the attention's older names (query, key, value, proj_attn) are read as well. Where gradients are
 /// off frames are taken one at a time and in stripes: memory grows with one frame's largest maps
-/// (3.4 KB a pixel at Stable Diffusion's widths in f32, half of it in bf16), not with their number.
+/// (2 KB a pixel at Stable Diffusion's widths in f32, half of it in bf16), not with their number.
 class AutoencoderKL : public Autoencoder {
   public:
     AutoencoderKL(const AutoencoderKLConfig& config, const Weights& weights);

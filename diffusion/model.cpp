@@ -188,8 +188,9 @@ std::shared_ptr<const DiffusionModel> DiffusionModel::load(const fs::path& path,
                                                            const ModelOptions& options) {
     const auto source = open_model(path, options);
     const Placement placement = choose_placement(device);
-    return std::shared_ptr<const DiffusionModel>(
-        new DiffusionModel(std::make_shared<const Parts>(*source, placement, options)));
+    auto parts = std::make_shared<const Parts>(*source, placement, options);
+    release_memory();  // the plain weights that were packed
+    return std::shared_ptr<const DiffusionModel>(new DiffusionModel(std::move(parts)));
 }
 
 ModelTraits DiffusionModel::read_traits(const fs::path& path, const ModelOptions& options) {
