@@ -63,8 +63,8 @@ std::vector<HostileFile> hostile_files() {
         {"deep nesting", file(c10::str(R"({"a":)", deep, "}"), 0), "nested deeper"},
         {"invalid UTF-8", file("{\"\xff\xfe\":1}", 0), "invalid UTF-8"},
         {"control characters", file(R"({"a\u001b[2J\n":1})", 0), "\\x1b[2J"},
-        {"zip pickle", std::string("PK\x03\x04", 4) + std::string(64, 'x'), "pickle"},
-        {"plain pickle", "\x80\x02}q" + std::string(64, 'x'), "pickle"},
+        {"zip pickle", c10::str("PK\x03\x04", std::string(64, 'x')), "pickle"},
+        {"plain pickle", c10::str("\x80\x02}q", std::string(64, 'x')), "pickle"},
         {"no JSON", file("{\"a\":", 0), "broken JSON"},
     };
 }
