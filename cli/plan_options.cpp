@@ -67,9 +67,8 @@ void add_machine_options(CLI::App& command, const std::shared_ptr<PlanOptions>& 
         ->group(group);
     command
         .add_option("--max-pixels", options->max_pixels,
-                    "largest source frame, w*h (default: 64000000)")
+                    "largest source frame, w*h, 1 .. 2^30 (default: 64000000)")
         ->type_name("N")
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
         ->group(group);
     command
         .add_option("--batch", options->batch,
@@ -126,6 +125,7 @@ Plan collect_plan(const PlanOptions& options) {
     }
     check_count("--threads", options.threads, 1024, problems);
     check_count("--batch", options.batch, 64, problems);
+    check_count("--max-pixels", options.max_pixels, int64_t{1} << 30, problems);
     throw_problems(problems);
     overlay(reading.plan, options.given);
     return reading.plan;
@@ -140,7 +140,9 @@ ReadOptions read_options(const PlanOptions& options, const Plan& plan, const Con
         reading.to = Position::parse(plan.to, "--to");
     }
     reading.damage = options.keep_going ? Damage::skip : Damage::refuse;
-    reading.max_pixels = options.max_pixels;
+    if (options.max_pixels > 0) {
+        reading.max_pixels = options.max_pixels;
+    }
     reading.sequence_rate = parse_rate(plan.fps).value_or(reading.sequence_rate);
     reading.keep_streams = true;
     reading.stop = context.stop;

@@ -21,7 +21,7 @@ struct PlanOptions {
     bool dry_run = false;
     bool overwrite = false;
     bool keep_going = false;
-    int64_t max_pixels = 64'000'000;  // w*h of a source frame
+    int64_t max_pixels = 0;  // w*h of a source frame; 0: not given
     std::string progress = "auto";
     DeviceChoice device;
     int64_t threads = 0;

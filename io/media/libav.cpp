@@ -27,6 +27,16 @@ Log& log_store() {
     return log;
 }
 
+/// What weft set as the `opaque` of a decoder or demuxer that logs; null for all else.
+void* owner_of(void* context) {
+    if (context == nullptr)
+        return nullptr;
+    const AVClass* kind = *static_cast<const AVClass**>(context);
+    if (kind == avcodec_get_class())
+        return static_cast<AVCodecContext*>(context)->opaque;
+    return kind == avformat_get_class() ? static_cast<AVFormatContext*>(context)->opaque : nullptr;
+}
+
 void keep_first_error(void* context, int level, const char* format, va_list args) {
     if (level > AV_LOG_ERROR)
         return;
@@ -42,9 +52,7 @@ void keep_first_error(void* context, int level, const char* format, va_list args
     const std::lock_guard lock(log.mutex);
     if (log.first_error.empty())
         log.first_error = text;
-    if (context == nullptr || *static_cast<const AVClass**>(context) != avcodec_get_class())
-        return;
-    if (void* owner = static_cast<AVCodecContext*>(context)->opaque; owner != nullptr)
+    if (void* owner = owner_of(context); owner != nullptr)
         static_cast<DecoderLog*>(owner)->add(text);
 }
 

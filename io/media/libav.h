@@ -61,8 +61,9 @@ void clear_log();
 /// That line without its newline, empty where none was logged.
 std::string first_logged_error();
 
-/// Collects the errors of one decoder: set its context's `opaque` to this. Decoders report some
-/// damage (a wrong checksum, a concealed slice) by a log line only. Thread-safe: yes.
+/// Collects the errors of one decoder or demuxer: set its context's `opaque` to this. They report
+/// some damage (a wrong checksum, a concealed slice, packets passed over) by a log line only.
+/// Thread-safe: yes.
 class DecoderLog {
   public:
     void add(const std::string& line);

@@ -87,11 +87,12 @@ class VideoReader final : public FrameSource {
 
     std::filesystem::path path_;
     ReadOptions options_;
+    DecoderLog log_;  // before the decoder and the demuxer that write to them
+    DecoderLog demuxer_log_;
     std::unique_ptr<PipeInput> pipe_;  // null for files; before what reads it
     InputHandle input_;
     int stream_ = -1;
     StreamInfo info_;
-    DecoderLog log_;  // before the decoder that writes to it
     CodecHandle decoder_;
     std::optional<PacketReader> packets_;
     std::optional<Deinterlacer> deinterlacer_;  // from the first interlaced picture on
@@ -144,6 +145,7 @@ VideoReader::VideoReader(std::filesystem::path path, const ReadOptions& options)
 void VideoReader::start_decoder() {
     decoder_ = open_decoder(*input_->streams[stream_], options_, path_.string());
     decoder_->opaque = &log_;
+    input_->opaque = &demuxer_log_;
     packets_.emplace(*input_, stream_, info_.live.get());
 }
 
@@ -177,8 +179,11 @@ void VideoReader::feed() {
     const AVPacket* packet = packets_->next();
     if (packet == nullptr && pipe_ != nullptr && pipe_->stopped())
         throw Interrupted("the pipe was not read to its end");
+    const std::string logged = demuxer_log_.take();
     if (!packets_->problem().empty())
         damaged(packets_->problem());
+    else if (!logged.empty())
+        damaged(logged);
     const int code = avcodec_send_packet(decoder_.get(), packet);
     if (code < 0 && code != AVERROR_EOF)
         damaged(error_text(code));
