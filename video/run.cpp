@@ -15,7 +15,7 @@
 namespace weft {
 namespace {
 
-constexpr size_t queue_depth = 2;
+constexpr size_t queue_depth = 1;
 
 /// Counts the time spent in another source, on whatever thread it runs.
 class TimedSource : public FrameSource {
