@@ -9,6 +9,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -235,6 +236,13 @@ void check_layout(const std::map<std::string, SafeTensors::Entry>& entries, int6
     }
 }
 
+// Takes a mapping down again.
+struct Unmap {
+    size_t size_bytes = 0;
+
+    void operator()(char* start) const { ::munmap(start, size_bytes); }
+};
+
 }  // namespace
 
 std::optional<torch::ScalarType> dtype_of(std::string_view name) {
@@ -260,30 +268,24 @@ struct SafeTensors::Mapping {
         const RegularFile file(path);
         const std::string where = path.string();
         const int64_t header = header_length(file, where);
-        const std::string head = file.head(length_bytes + header);
-        read_header(std::string_view(head).substr(length_bytes));
+        map(file, where);
+        // Parsed where it lies: a header that breaks early costs no memory, however long it is.
+        read_header({region.get() + length_bytes, static_cast<size_t>(header)});
         check_layout(entries, file.size_bytes() - length_bytes - header, where);
-        // Private and writable: an operation in place by mistake changes memory, never the file.
-        void* mapped =
-            ::mmap(nullptr, static_cast<size_t>(file.size_bytes()), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_NORESERVE, file.descriptor(), 0);
+        data = region.get() + length_bytes + header;
+    }
+
+    // Private and writable: an operation in place by mistake changes memory, never the file.
+    void map(const RegularFile& file, const std::string& where) {
+        const auto size = static_cast<size_t>(file.size_bytes());
+        void* mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
+                              file.descriptor(), 0);
         if (mapped == MAP_FAILED) {
             throw Error(where, c10::str("cannot be mapped into memory: ",
                                         std::generic_category().message(errno)));
         }
-        start = static_cast<char*>(mapped);
-        size_bytes = static_cast<size_t>(file.size_bytes());
-        data = start + length_bytes + header;
+        region = std::unique_ptr<char, Unmap>(static_cast<char*>(mapped), Unmap{size});
     }
-
-    ~Mapping() {
-        if (start != nullptr) {
-            ::munmap(start, size_bytes);
-        }
-    }
-
-    Mapping(const Mapping&) = delete;
-    Mapping& operator=(const Mapping&) = delete;
 
     // For the tensor's whole pages; those at its ends hold neighbours too.
     void advise(const Entry& entry, int advice) const {
@@ -294,6 +296,7 @@ struct SafeTensors::Mapping {
         const uintptr_t first = (begin + page - 1) / page * page;
         const uintptr_t last = end / page * page;
         if (first < last) {
+            char* start = region.get();
             ::madvise(start + (first - reinterpret_cast<uintptr_t>(start)), last - first, advice);
         }
     }
@@ -313,9 +316,9 @@ struct SafeTensors::Mapping {
     std::filesystem::path path;
     std::map<std::string, Entry> entries;
     std::map<std::string, std::string> metadata;
-    char* start = nullptr;
+
+    std::unique_ptr<char, Unmap> region;
     char* data = nullptr;
-    size_t size_bytes = 0;
 };
 
 SafeTensors::SafeTensors(const std::filesystem::path& path)
