@@ -7,15 +7,18 @@ Plain prompts, skipped layers and textual inversion are what diffusers' StableDi
 makes of them. Weights and chunks, which diffusers leaves to others, follow the rules of the AUTOMATIC1111 web UI,
 written here from their description (see diffusion/prompt.h) over the ids and states of transformers.
 
-model.NAME is the encoder; each case has CASE/states [t, d] and its options as JSON in the file's metadata.
+model.NAME is the encoder; each case has CASE/states [t, d] and its options as JSON in the file's metadata. Cases of
+"sdxl" are of the tiny SDXL model of tests/parity/families and have CASE/pooled [p] too.
 """
 import json
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
@@ -94,17 +97,36 @@ def chunked(tokenizer, prompt):
     return chunks if chunks[-1] or len(chunks) == 1 else chunks[:-1]
 
 
-def encode_weighted(pipe, prompt):
-    rows = []
-    for chunk in chunked(pipe.tokenizer, prompt):
-        start, end = pipe.tokenizer.bos_token_id, pipe.tokenizer.eos_token_id
-        padding = [pipe.tokenizer.pad_token_id] * (ROOM - len(chunk))
-        ids = [start] + [token for token, _ in chunk] + [end] + padding
+def encode_chunks(tokenizer, encode, prompt):
+    """The weighted states of all chunks, and the encoder's answer to the first; encode: ids -> (states, answer)."""
+    rows, answers = [], []
+    for chunk in chunked(tokenizer, prompt):
+        padding = [tokenizer.pad_token_id] * (ROOM - len(chunk))
+        ids = [tokenizer.bos_token_id] + [token for token, _ in chunk] + [tokenizer.eos_token_id] + padding
         weights = torch.tensor([1.0] + [weight for _, weight in chunk] + [1.0] * (1 + len(padding)))
-        states = pipe.text_encoder(torch.tensor([ids])).last_hidden_state[0]
+        states, answer = encode(torch.tensor([ids]))
         scaled = states * weights[:, None]
-        rows.append(scaled * (states.mean() / scaled.mean()))
-    return torch.cat(rows)
+        plain = bool((weights == 1).all())
+        rows.append(states if plain else scaled * (states.mean() / scaled.mean()))
+        answers.append(answer)
+    return torch.cat(rows), answers[0]
+
+
+def encode_weighted(pipe, prompt):
+    last = lambda ids: (pipe.text_encoder(ids).last_hidden_state[0], None)
+    return encode_chunks(pipe.tokenizer, last, prompt)[0]
+
+
+def encode_weighted_xl(pipe, prompt):
+    def penultimate(encoder):
+        def encode(ids):
+            out = encoder(ids, output_hidden_states=True)
+            return out.hidden_states[-2][0], out[0][0]
+        return encode
+
+    first, _ = encode_chunks(pipe.tokenizer, penultimate(pipe.text_encoder), prompt)
+    second, pooled = encode_chunks(pipe.tokenizer_2, penultimate(pipe.text_encoder_2), prompt)
+    return torch.cat([first, second], -1), pooled
 
 
 def encode_plain(pipe, prompt, clip_skip):
@@ -121,6 +143,7 @@ def embeddings(folder):
         "many": {"<many>": draw(3, 16)},
         "my-style": {"emb_params": draw(2, 16)},
         "both": {"clip_l": draw(2, 16), "clip_g": draw(2, 24)},
+        "xl": {"clip_l": draw(2, 8), "clip_g": draw(2, 12)},
     }
     folder.mkdir(exist_ok=True)
     for name, tensors in files.items():
@@ -136,6 +159,23 @@ def randomise(model):
             base = 1.0 if "norm" in name and name.endswith("weight") else 0.3
             parameter.data = base + 0.2 * torch.randn(parameter.shape, generator=generator)
         parameter.data = parameter.data.half().float()
+
+
+def sdxl_cases(parity, files):
+    folder = Path(tempfile.mkdtemp()) / "sdxl"
+    for layer in ("models/sd", "families/sdxl"):
+        shutil.copytree(parity / layer, folder, dirs_exist_ok=True)
+    pipe = StableDiffusionXLPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    plain = "a Red ball's café, 42"
+    states, _, pooled, _ = pipe.encode_prompt(plain, plain, "cpu", 1, False)
+    yield (states[0], pooled[0]), dict(prompt=plain)
+    for prompt in ("a (red ball:1.3) at night", LONG, f"({LONG}:1.2), end BREAK more"):
+        yield encode_weighted_xl(pipe, prompt), dict(prompt=prompt)
+    pipe.load_textual_inversion({"<xl>": files["xl"]["clip_l"]}, text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer)
+    pipe.load_textual_inversion({"<xl>": files["xl"]["clip_g"]}, text_encoder=pipe.text_encoder_2,
+                                tokenizer=pipe.tokenizer_2)
+    states, _, pooled, _ = pipe.encode_prompt("a <xl> ball", "a <xl> ball", "cpu", 1, False)
+    yield (states[0], pooled[0]), dict(prompt="a <xl> ball", embeddings=["xl.safetensors:<xl>"])
 
 
 # diffusers 0.37 asks for transformers 4's nesting when it skips layers.
@@ -172,6 +212,9 @@ def main():
     names = ["cat-toy.safetensors", "many.safetensors", "my-style.safetensors:<my-style>"]
     for prompt in ("<cat-toy>", "a<cat-toy>ball, <many> at <my-style>", "snow <many><cat-toy>", "no such word"):
         add(encode_plain(pipe, prompt, 1), prompt=prompt, embeddings=names)
+    for (states, pooled), case in sdxl_cases(parity, files):
+        tensors[f"{len(metadata)}/pooled"] = pooled.contiguous()
+        add(states, model="sdxl", **case)
     save_file(tensors, parity / "prompts.safetensors", metadata)
     for file in [parity / "prompts.safetensors", *(parity / "embeddings").glob("*")]:
         file.chmod(0o644)
