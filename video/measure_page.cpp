@@ -34,6 +34,9 @@ svg .mark{stroke:var(--soft);stroke-dasharray:3 3}
 figure{margin:1.2rem 0}.no{color:#c8102e;font-weight:600}
 </style>)";
 
+/// Stands in a cell where there is no figure.
+constexpr const char* nothing = "&ndash;";
+
 std::string number(double value) {
     std::array<char, 32> text{};
     std::snprintf(text.data(), text.size(), "%.3g", value);
@@ -41,7 +44,7 @@ std::string number(double value) {
 }
 
 std::string optional_number(const std::optional<double>& value) {
-    return value ? number(*value) : "&ndash;";
+    return value ? number(*value) : nothing;
 }
 
 /// A mean square error in [0, 1] as people read it: its root on the scale of 8 bits.
@@ -57,7 +60,7 @@ struct Figure {
 };
 
 std::string clip_cell(const ClipFigures& clip, double ClipScores::*score) {
-    return clip.summary.clip ? number((*clip.summary.clip).*score) : "&ndash;";
+    return clip.summary.clip ? number((*clip.summary.clip).*score) : nothing;
 }
 
 constexpr std::array figures{
@@ -81,7 +84,7 @@ constexpr std::array figures{
            [](const ClipFigures& c) { return number(255 * c.summary.strength); }},
     Figure{"outside the mask", "mean of the largest channel's difference, 0 to 255",
            [](const ClipFigures& c) {
-               return c.summary.outside ? number(255 * *c.summary.outside) : "&ndash;";
+               return c.summary.outside ? number(255 * *c.summary.outside) : nothing;
            }},
     Figure{"CLIP-T", "cosine of frame and prompt, with a CLIP model",
            [](const ClipFigures& c) { return clip_cell(c, &ClipScores::text); }},
@@ -101,18 +104,21 @@ std::string header_of(const Measurement& measurement) {
 
 std::string figures_table(const Measurement& measurement) {
     std::string table = "<table>" + header_of(measurement);
+    std::string explanations = "<p>";
     for (const Figure& figure : figures) {
-        table += c10::str("<tr title=\"", figure.explanation, "\"><td>", figure.name, "</td>");
+        std::string cells;
+        bool measured = false;
         for (const ClipFigures& clip : measurement.clips) {
-            table += "<td>" + figure.cell(clip) + "</td>";
+            const auto cell = figure.cell(clip);
+            measured = measured || cell != nothing;
+            cells += "<td>" + cell + "</td>";
         }
-        table += "</tr>";
+        if (measured) {
+            table += c10::str("<tr><td>", figure.name, "</td>", cells, "</tr>");
+            explanations += c10::str("<b>", figure.name, "</b>: ", figure.explanation, ". ");
+        }
     }
-    table += "</table><p>";
-    for (const Figure& figure : figures) {
-        table += c10::str("<b>", figure.name, "</b>: ", figure.explanation, ". ");
-    }
-    return table + "</p>";
+    return table + "</table>" + explanations + "</p>";
 }
 
 std::string yes_or_no(bool value) {
@@ -226,8 +232,7 @@ std::string measure_page(const Measurement& measurement, const Gallery& gallery,
     return c10::str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
                     escaped(title), "</title>", style, "</head><body><h1>", escaped(title),
                     "</h1><p>Measured at ", measurement.width, "x", measurement.height,
-                    "; <b>identity</b> is the source as its own edit: no edit can be expected to "
-                    "be steadier.</p>",
+                    "; <b>identity</b> is the source as its own edit, the yardstick.</p>",
                     figures_table(measurement), "<h2>Same clip on the outside?</h2>",
                     integrity_table(measurement), "<h2>Over time</h2>", plots(measurement),
                     exhibition(measurement, gallery), "</body></html>\n");
