@@ -2,6 +2,7 @@
 
 // Luma and chroma planes to RGB and back, row by row, for sources of io/media only.
 
+#include <array>
 #include <cstdint>
 
 #include "io/media/chroma.h"
@@ -17,12 +18,14 @@ struct PlaneRows {
     bool wide = false;  // 16 bits a sample
 };
 
+using Matrix3 = std::array<std::array<float, 3>, 3>;
+
 /// Three planes and how they stand for RGB: rgb = matrix * (codes - offset), codes from 0 to peak.
 struct YuvPicture {
-    PlaneRows planes[3];
-    float matrix[3][3] = {};
-    float offset[3] = {};
-    float inverse[3][3] = {};  // of matrix
+    std::array<PlaneRows, 3> planes;
+    Matrix3 matrix{};
+    std::array<float, 3> offset{};
+    Matrix3 inverse{};  // of matrix
     float peak = 255;
     ChromaStep step;
     ChromaLocation siting = ChromaLocation::left;

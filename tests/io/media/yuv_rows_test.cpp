@@ -27,6 +27,12 @@ std::vector<Layout> layouts() {
     return list;
 }
 
+torch::Tensor tensor_of(const Matrix3& matrix) {
+    std::vector<float> values;
+    for (const auto& row : matrix) values.insert(values.end(), row.begin(), row.end());
+    return torch::tensor(values).view({3, 3});
+}
+
 /// Random planes and a picture that looks at them.
 struct Planes {
     explicit Planes(const Layout& layout) {
@@ -34,11 +40,10 @@ struct Planes {
         picture.siting = layout.siting;
         picture.peak = static_cast<float>(std::exp2(layout.bits) - 1);
         const float peak = picture.peak;
-        const float matrix[3][3] = {{1.16F / peak, 0, 1.6F / peak},
-                                    {1.16F / peak, -0.4F / peak, -0.8F / peak},
-                                    {1.16F / peak, 2.0F / peak, 0}};
-        const auto inverse =
-            torch::linalg_inv(torch::from_blob(const_cast<float(*)[3]>(matrix), {3, 3}));
+        picture.matrix = {{{1.16F / peak, 0, 1.6F / peak},
+                           {1.16F / peak, -0.4F / peak, -0.8F / peak},
+                           {1.16F / peak, 2.0F / peak, 0}}};
+        const auto inverse = torch::linalg_inv(tensor_of(picture.matrix));
         for (int i = 0; i < 3; ++i) {
             const bool chroma = i > 0;
             const int64_t half_w = chroma ? layout.step.log2_width : 0;
@@ -53,10 +58,7 @@ struct Planes {
                                  .height = height,
                                  .wide = layout.bits > 8};
             picture.offset[i] = chroma ? std::round(peak / 2) : 16;
-            for (int j = 0; j < 3; ++j) {
-                picture.matrix[i][j] = matrix[i][j];
-                picture.inverse[i][j] = inverse[i][j].item<float>();
-            }
+            for (int j = 0; j < 3; ++j) picture.inverse[i][j] = inverse[i][j].item<float>();
         }
     }
 
@@ -64,15 +66,12 @@ struct Planes {
         return torch::stack({codes[1].to(torch::kFloat32), codes[2].to(torch::kFloat32)});
     }
 
-    torch::Tensor matrix(const float (&values)[3][3]) const {
-        return torch::from_blob(const_cast<float(*)[3]>(values), {3, 3}).clone();
-    }
-
     torch::Tensor offset() const {
-        return torch::from_blob(const_cast<float*>(picture.offset), {3, 1}).clone();
+        return torch::tensor(std::vector<float>(picture.offset.begin(), picture.offset.end()))
+            .view({3, 1});
     }
 
-    torch::Tensor codes[3];
+    std::array<torch::Tensor, 3> codes;
     YuvPicture picture;
 };
 
@@ -92,7 +91,7 @@ TEST_CASE("row functions give the colours that chroma.h and the matrix define") 
         const torch::Tensor all =
             torch::cat({planes.codes[0].to(torch::kFloat32).unsqueeze(0), chroma}).view({3, -1});
         const torch::Tensor expected =
-            planes.matrix(planes.picture.matrix).mm(all - planes.offset()).view_as(rgb);
+            tensor_of(planes.picture.matrix).mm(all - planes.offset()).view_as(rgb);
         CHECK((rgb - expected).abs().max().item<double>() < 1e-5);
     }
 }
@@ -107,7 +106,7 @@ TEST_CASE("row functions give the codes that chroma.h and the matrix define") {
         rgb[0][0][0] = std::numeric_limits<float>::quiet_NaN();
         planes_from_rgb(rgb.data_ptr<float>(), planes.picture);
         const torch::Tensor codes =
-            (planes.matrix(planes.picture.inverse).mm(rgb.nan_to_num(0.0).view({3, -1})) +
+            (tensor_of(planes.picture.inverse).mm(rgb.nan_to_num(0.0).view({3, -1})) +
              planes.offset())
                 .view_as(rgb);
         const torch::Tensor chroma =
