@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "io/files/error.h"
+#include "temporal/steady_flow.h"
 #include "tests/temporal/pictures.h"
 
 using namespace weft;
@@ -65,6 +66,21 @@ TEST_CASE("flow both ways is consistent where the scene only moves") {
         estimate_both_ways(*estimator, texture(128, 160, 3, 1), texture(128, 160));
     const auto valid = checked_flow(evidence).valid.slice(2, 8, -8).slice(3, 8, -8);
     CHECK(valid.to(torch::kFloat32).mean().item<double>() > 0.95);
+}
+
+TEST_CASE("a flow that explains nothing is stilled, one that does is kept") {
+    // Even ground with grain of half a code value: any flow fits, none fits better.
+    const auto grey = 0.5 + 0.002 * torch::sin(torch::arange(64 * 64 * 3)).view({1, 3, 64, 64});
+    const auto wandering = shift(64, 64, 1.5, -2);
+    CHECK(steadied(wandering, grey, grey.flip(3)).abs().max().item<double>() == 0);
+
+    const auto evidence = steadied(FlowEvidence{.target = texture(64, 64, 3, 1),
+                                                .source = texture(64, 64),
+                                                .backward = shift(64, 64, 3, 1),
+                                                .forward = shift(64, 64, -3, -1)});
+    const auto inner = [](const torch::Tensor& x) { return x.slice(2, 8, -8).slice(3, 8, -8); };
+    CHECK(torch::equal(inner(evidence.backward), inner(shift(64, 64, 3, 1))));
+    CHECK(torch::equal(inner(evidence.forward), inner(shift(64, 64, -3, -1))));
 }
 
 TEST_CASE("an unknown estimator is a clear error") {

@@ -1,0 +1,40 @@
+#include "diffusion/clip_vision.h"
+
+#include <catch2/catch.hpp>
+
+#include "diffusion/clip.h"
+#include "tests/parity/reference.h"
+
+namespace weft {
+
+TEST_CASE("CLIP's image tower answers as transformers does", "[clip]") {
+    const torch::NoGradGuard inference;
+    const Reference reference("clip_vision");
+    const auto weights = reference.weights();
+    const auto config = read_clip_vision_config(reference.config());
+    CHECK(config.projection_dim == 10);
+    const ClipVisionModel vision(config, weights);
+    auto text_config = read_clip_text_config(reference.config());
+    text_config.projection_dim = config.projection_dim;
+    const ClipTextModel text(text_config, weights);
+    CHECK(weights.unused() == std::vector<std::string>{"logit_scale"});
+
+    const auto run = reference.run(0);
+    const auto pixels = clip_pixels(run.in.at("picture"), config.image_size);
+    CHECK(max_error(pixels, run.out.at("pixel_values")) <= 1e-5);
+    const auto states = vision(run.out.at("pixel_values"));
+    CHECK(max_error(states.last_hidden_state, run.out.at("last_hidden_state")) <= 1e-4);
+    CHECK(max_error(states.pooled, run.out.at("pooled")) <= 1e-4);
+    CHECK(max_error(states.embeds, run.out.at("embeds")) <= 1e-4);
+}
+
+TEST_CASE("an impossible CLIP config is refused", "[clip]") {
+    const auto read = [](const std::string& text) {
+        return read_clip_vision_config(Config::parse(text, "config.json"));
+    };
+    CHECK_THROWS_WITH(read(R"({"vision_config": {"patch_size": 300}})"),
+                      Catch::Contains("does not go together"));
+    CHECK_THROWS_WITH(read(R"({"hidden_act": "tanh"})"), Catch::Contains("tanh"));
+}
+
+}  // namespace weft
