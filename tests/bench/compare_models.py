@@ -2,7 +2,7 @@
 """Times weft against diffusers (and OpenVINO where it is installed) on the same random weights.
 
     compare_models.py --server BENCH_MODEL --model FOLDER [--dtype f32|bf16] [--threads N] [--rounds N]
-                      [--engines weft,diffusers,tuned,openvino] [--cases all|unet|vae|quick] [--json FILE]
+                      [--engines weft,diffusers,tuned,openvino] [--cases all|unet,vae,text,picture] [--json FILE]
 
 Each engine is a process that keeps its model loaded. Every round runs a case once on every engine, one after
 another, so that all of them see the same machine; a case's figure is the least of its rounds. `diffusers` is
@@ -92,6 +92,8 @@ class Diffusers:
         import torch
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers.utils import logging
+        logging.disable_progress_bar()
         torch.set_num_threads(threads)
         self.torch, self.dtype = torch, {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
         self.unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=self.dtype)
@@ -274,9 +276,9 @@ def compare(options):
     processes = [Process(name, options) for name in engines]
     print(f"{options.dtype}, {options.threads} threads, least of {options.rounds} interleaved runs, {options.clock}; "
           "then how many times faster weft is\n" + " " * 16
-          + "".join(f"{n:>9}" for n in engines) + "".join(f"{n:>9}" for n in engines if n != "weft"))
+          + "".join(f"{n:>9}" for n in engines) + "".join(f"{n:>9}" for n in engines if n != "weft"), flush=True)
     rows = {}
-    for case in (case for group in wanted for case in CASES[group]):
+    for case in (case for group in wanted for case in CASES.get(group, [group])):
         rows[case] = measure(processes, case, options.rounds, options.clock)
         print_row(case, rows[case], engines, options.clock)
     if rows:
@@ -299,7 +301,7 @@ def main():
     parser.add_argument("--clock", choices=["seconds", "cpu_seconds"], default="seconds",
                         help="what is compared; cpu_seconds of one thread bear other work on the same core")
     parser.add_argument("--engines", default="weft,diffusers,tuned,openvino")
-    parser.add_argument("--cases", default="all", help="all, or of unet,vae,text,picture")
+    parser.add_argument("--cases", default="all", help="all, or groups and cases: 'text,unet 32 2'")
     parser.add_argument("--json", help="also write all figures here")
     options = parser.parse_args()
     if options.engine is None:
