@@ -235,7 +235,7 @@ TEST_CASE("bad input gives one clear line, its exit code, and nothing under OUT"
         {{clip, "-p", "x", "-o", at("out.docx")}, 1, "out.docx"},
         {with({clip, "--model", at("broken")}), 1, "safetensors"},
         {with({clip, "--model", at("missing-model")}), 1, "missing-model"},
-        {with({clip, "--noise", "warped"}), 2, "fixed, independent, mixed"},
+        {with({clip, "--noise", "loud"}), 2, "fixed, independent, mixed"},
         {with({clip, "--sampler", "magic"}), 2, "ddim"},
         {with({clip, "--codec", "cinepak"}), 2, "h264"},
         {with({clip, "--strength", "2"}), 2, "from 0 to 1"},
