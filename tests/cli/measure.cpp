@@ -21,7 +21,9 @@ std::string make_clip(const std::filesystem::path& path, const std::string& patt
 
 Finished program(const std::vector<std::string>& arguments,
                  const std::filesystem::path& models = {}) {
-    return weft_program({.arguments = arguments, .models = models, .meanwhile = {}});
+    auto all = arguments;
+    all.insert(all.end(), {"--threads", "1"});
+    return weft_program({.arguments = all, .models = models, .meanwhile = {}});
 }
 
 constexpr const char* pattern = "testsrc2=size=128x96:rate=25:duration=1";
