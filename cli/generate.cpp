@@ -40,6 +40,15 @@ void check_given(const GenerateOptions& options, const Plan& plan) {
     }
 }
 
+/// Text alone steers better with more steps and guidance than an edit takes, where the model says
+/// so.
+ModelTraits for_generation(ModelTraits traits) {
+    auto& defaults = traits.defaults;
+    defaults.steps = defaults.generation_steps.value_or(defaults.steps);
+    defaults.guidance = defaults.generation_guidance.value_or(defaults.guidance);
+    return traits;
+}
+
 /// The job of drawing from nothing: the "source" is the wanted size.
 Job make_job(const GenerateOptions& options, Plan plan, const ModelTraits& traits) {
     const Size square{traits.native_size, traits.native_size};
@@ -61,8 +70,8 @@ void generate(const GenerateOptions& options, const Context& context) {
     check_given(options, plan);
     set_up_device(options);
     const auto folder = locate_model(plan.model, context);
-    const auto job =
-        make_job(options, plan, DiffusionModel::read_traits(folder, model_options(plan)));
+    const auto job = make_job(
+        options, plan, for_generation(DiffusionModel::read_traits(folder, model_options(plan))));
     if (options.dry_run) {
         std::fputs(describe(job).c_str(), stdout);
         return;

@@ -133,6 +133,12 @@ Report describe_traits(const ModelTraits& traits) {
                           {"image_guidance", traits.defaults.image_guidance},
                           {"sampler", traits.defaults.sampler},
                           {"strength", traits.defaults.strength}};
+    if (traits.defaults.generation_steps) {
+        report["defaults"]["generation_steps"] = *traits.defaults.generation_steps;
+    }
+    if (traits.defaults.generation_guidance) {
+        report["defaults"]["generation_guidance"] = *traits.defaults.generation_guidance;
+    }
     return report;
 }
 

@@ -24,6 +24,9 @@ struct ModelDefaults {
     double image_guidance = 1;  // source-conditioned models only
     std::string sampler = "dpmpp_2m";
     double strength = 1;
+    // From text alone; not set: as for edits.
+    std::optional<int64_t> generation_steps = {};
+    std::optional<double> generation_guidance = {};
 };
 
 /// What a denoiser is fed beside the noisy latents.

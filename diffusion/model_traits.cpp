@@ -42,6 +42,10 @@ void read_own_defaults(const Config& config, ModelTraits& traits) {
     defaults.image_guidance = config.number("image_guidance", {0, 100}, defaults.image_guidance);
     defaults.sampler = sampler_named(config.text("sampler", defaults.sampler)).name;
     defaults.strength = config.number("strength", {0, 1}, defaults.strength);
+    if (config.has("generation_steps"))
+        defaults.generation_steps = config.integer("generation_steps", {1, 1000});
+    if (config.has("generation_guidance"))
+        defaults.generation_guidance = config.number("generation_guidance", {0, 100});
     traits.native_size = config.integer("native_size", {8, 65536}, traits.native_size);
     traits.edit_size = config.integer("edit_size", {8, 65536}, traits.native_size);
     if (config.has("words"))

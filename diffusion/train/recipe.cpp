@@ -230,6 +230,8 @@ Recipe read_recipe(const std::filesystem::path& path, bool on_gpu) {
     reader.read("seed", recipe.seed, 0, 9e15);
     reader.read("recommended_steps", recipe.steps, 1, 1000);
     reader.read("recommended_guidance", recipe.guidance, 0, 50);
+    reader.read("recommended_generation_steps", recipe.generation_steps, 1, 1000);
+    reader.read("recommended_generation_guidance", recipe.generation_guidance, 0, 50);
     reader.read("native_size", recipe.native_size, 16, 4096);
     reader.read("edit_size", recipe.edit_size, 16, 4096);
     read_shapes(reader, recipe, problems);

@@ -75,6 +75,8 @@ struct Recipe {
     // What the finished model recommends (weft.json).
     int64_t steps = 8;
     double guidance = 1.5;
+    int64_t generation_steps = 20;  // from text alone
+    double generation_guidance = 3;
     int64_t native_size = 256;  // px, generation
     int64_t edit_size = 512;    // px, longer side of edits
 };

@@ -50,6 +50,8 @@ void write_defaults(const Recipe& recipe, const std::filesystem::path& folder) {
     std::ofstream(folder / "model_index.json") << model_index;
     std::ofstream out(folder / "weft.json");
     out << "{\n  \"steps\": " << recipe.steps << ",\n  \"guidance\": " << recipe.guidance
+        << ",\n  \"generation_steps\": " << recipe.generation_steps
+        << ",\n  \"generation_guidance\": " << recipe.generation_guidance
         << ",\n  \"image_guidance\": 1.0,\n  \"sampler\": \"ddim\",\n  \"native_size\": "
         << recipe.native_size << ",\n  \"edit_size\": " << recipe.edit_size << ",\n  \"words\": [";
     const char* separator = "";

@@ -118,6 +118,43 @@ TEST_CASE("starter keeps the scene", "[starter]") {
     CHECK((edited(source, "") - source).abs().mean().item<double>() < 0.06);
 }
 
+TEST_CASE("starter draws things in the colour that the text names", "[starter]") {
+    using Named = bool (*)(double red, double green, double blue);
+    const Named red = [](double r, double g, double b) { return r > g + 0.15 && r > b + 0.15; };
+    const Named green = [](double r, double g, double b) { return g > r + 0.1 && g > b + 0.1; };
+    const Named blue = [](double r, double, double b) { return b > r + 0.15; };
+    const Named yellow = [](double r, double g, double b) { return std::min(r, g) > b + 0.2; };
+    const std::vector<std::pair<std::string, Named>> cases = {
+        {"a red ball", red},
+        {"a red heart on a white background", red},
+        {"a red box on a blue background", red},
+        {"a blue box on a white background", blue},
+        {"a blue ball on a yellow background", blue},
+        {"a green box in a room", green},
+        {"a green box on a white background", green},
+        {"a yellow star on a black background", yellow},
+        {"a yellow ball on a blue background", yellow}};
+    int right = 0;
+    std::string found;
+    for (const auto& [prompt, has_colour] : cases) {
+        Plan plan;
+        plan.prompt = Curve<std::string>::constant(prompt);
+        plan.size = "128x128";
+        plan.steps = 12;
+        plan.guidance = 3;
+        const Job job = job_for(plan, torch::zeros({1, 3, 128, 128}));
+        const std::vector<int64_t> index{0};
+        const auto middle =
+            generate(*starter(), job, index)[0].narrow(1, 44, 40).narrow(2, 44, 40).mean({1, 2});
+        const auto value = [&](int64_t c) { return middle[c].item<double>(); };
+        const bool fits = has_colour(value(0), value(1), value(2));
+        right += fits ? 1 : 0;
+        found += prompt + (fits ? ": right\n" : ": wrong\n");
+    }
+    INFO(found);
+    CHECK(right >= 7);
+}
+
 TEST_CASE("fixed noise flickers less than independent noise on a static shot", "[starter]") {
     const torch::Tensor shot = clip_frames(1).expand({4, -1, -1, -1}).contiguous();
     const double fixed = flicker(edited(shot, "watercolor painting", "fixed"));
