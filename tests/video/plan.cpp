@@ -66,7 +66,7 @@ TEST_CASE("a plan file reports all its problems with their lines") {
         "strenght = 0.5\n"
         "strength = 1.5\n"
         "steps = \"many\"\n"
-        "noise = \"warped\"\n"
+        "noise = \"loud\"\n"
         "prompt = [ { at = 2, value = \"a\" }, { at = 1, value = \"b\" } ]\n"
         "size = \"big\"\n"
         "guidance = 3\n",
@@ -83,7 +83,7 @@ TEST_CASE("a plan file reports all its problems with their lines") {
     CHECK(has("p.toml:2: strenght: unknown key"));
     CHECK(has("p.toml:3: strength: must be from 0 to 1"));
     CHECK(has("p.toml:4: steps: must be a whole number"));
-    CHECK(has("p.toml:5: noise: unknown value 'warped'; known: fixed, independent, mixed"));
+    CHECK(has("p.toml:5: noise: unknown value 'loud'; known: fixed, independent, mixed"));
     CHECK(has("p.toml:6: prompt: key times must"));
     CHECK(has("p.toml:7: size: 'big' is no size"));
     CHECK(reading.plan.guidance == 3.0);
