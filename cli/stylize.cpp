@@ -55,7 +55,8 @@ Job make_job(const StylizeOptions& options, const Plan& plan, const StreamInfo& 
     if (options.batch > 0) {
         choices.batch = options.batch;
     }
-    auto job = resolve(plan, info, DiffusionModel::read_traits(model, model_options(plan)), choices);
+    auto job =
+        resolve(plan, info, DiffusionModel::read_traits(model, model_options(plan)), choices);
     if (!options.save_plan.empty()) {
         save_plan(options.save_plan, job.plan);
     }

@@ -104,8 +104,7 @@ fs::path find_clip_vocabulary() {
 Tokenizer read_clip_vocabulary(const fs::path& path, const std::string& pad) {
     const ClipTokens tokens = read_tokens(path);
     std::unordered_map<std::string, int64_t> ids;
-    for (size_t i = 0; i < tokens.by_id.size(); ++i)
-        ids[tokens.by_id[i]] = static_cast<int64_t>(i);
+    for (size_t i = 0; i < tokens.by_id.size(); ++i) ids[tokens.by_id[i]] = static_cast<int64_t>(i);
     TokenizerConfig config;
     config.pad.text = pad;
     return {std::move(ids), tokens.merges, config};

@@ -208,8 +208,8 @@ torch::Tensor draw_noise(const Job& job, NoisePurpose purpose, int64_t step,
 }
 
 int64_t working_bytes(const Job& job) {
-    // Source frames: one waiting and one in work at either end, the batch twice (in and out), all f32
-    // RGB, and the codecs' own pictures. Activations: the starter takes about 800 bytes a model
+    // Source frames: one waiting and one in work at either end, the batch twice (in and out), all
+    // f32 RGB, and the codecs' own pictures. Activations: the starter takes about 800 bytes a model
     // pixel and frame of a batch with guidance in bf16, more in f32.
     constexpr int64_t bytes_per_source_pixel = 12;
     constexpr int64_t bytes_per_model_pixel = 1000;
