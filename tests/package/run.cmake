@@ -20,7 +20,7 @@ file(RENAME ${work}/installed ${work}/moved)
 run(${CMAKE_COMMAND} -E chdir / ${work}/moved/bin/weft doctor)
 expect("path: ${work}/moved/share/weft/models/starter")
 
-run(${CMAKE_COMMAND} -S ${SOURCE}/tests/package -B ${work}/user -DCMAKE_PREFIX_PATH=${work}/moved
+run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE}/tests/package -B ${work}/user -DCMAKE_PREFIX_PATH=${work}/moved
   -DCMAKE_BUILD_TYPE=Debug)
 run(${CMAKE_COMMAND} --build ${work}/user)
 run(${work}/user/user ${SOURCE}/samples/clip.mp4 ${work}/moved/share/weft/models/starter)
