@@ -31,6 +31,7 @@ TEST_CASE("whole runs equal diffusers' pipelines", "[parity]") {
         // Random networks let latents grow; the bound is for unit size. Rounding counts 4096-fold
         // where Euler starts from pure noise (zero terminal SNR).
         const double size = std::max(1.0, result.abs().max().item<double>());
-        CHECK(max_error(out.front().second, result) / size < 1e-4);
+        const bool magnified = config.text("model") == "instruct" && *request.sampler == "euler";
+        CHECK(max_error(out.front().second, result) / size < (magnified ? 1e-4 : 1e-5));
     }
 }
