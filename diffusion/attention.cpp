@@ -1,7 +1,5 @@
 #include "diffusion/attention.h"
 
-#include <utility>
-
 namespace weft {
 namespace {
 
@@ -37,21 +35,6 @@ std::vector<BasicTransformerBlock> make_blocks(const Weights& weights,
 
 }  // namespace
 
-BatchCoupling::BatchCoupling(torch::Tensor references) : references_(std::move(references)) {
-    TORCH_CHECK(references_.dim() == 2 && references_.scalar_type() == torch::kInt64,
-                "references must be [n, r] i64, not ", references_.sizes());
-}
-
-torch::Tensor BatchCoupling::context(const std::string& /*site*/,
-                                     const torch::Tensor& states) const {
-    TORCH_CHECK(references_.size(0) == states.size(0), "references ", references_.sizes(),
-                " for states ", states.sizes());
-    const torch::Tensor rows = references_.to(states.device()).flatten();
-    const torch::Tensor others = states.index_select(0, rows).reshape(
-        {states.size(0), references_.size(1) * states.size(1), states.size(2)});
-    return torch::cat({states, others}, 1);
-}
-
 torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                      const AttendOptions& options) {
     const torch::Tensor joined = torch::scaled_dot_product_attention(
@@ -61,7 +44,7 @@ torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch
 }
 
 Attention::Attention(const Weights& weights, const AttentionShape& shape)
-    : site_(weights.full("")),
+    : site_(site_of(weights)),
       heads_(shape.heads),
       to_q_(weights.scope("to_q"), shape.width, shape.width, {.bias = shape.qkv_bias}),
       to_k_(weights.scope("to_k"), shape.context, shape.width, {.bias = shape.qkv_bias}),
@@ -69,14 +52,28 @@ Attention::Attention(const Weights& weights, const AttentionShape& shape)
       to_out_(weights.scope("to_out", 0), shape.width, shape.width, {.bias = shape.out_bias}) {
     TORCH_CHECK(heads_ > 0 && shape.width % heads_ == 0, site_, ": width ", shape.width,
                 " does not divide into ", heads_, " heads");
-    if (site_.ends_with('.')) {
-        site_.pop_back();
-    }
 }
 
 torch::Tensor Attention::operator()(const torch::Tensor& x, const torch::Tensor& context,
                                     const torch::Tensor& added) const {
-    return to_out_(attend(to_q_(x), to_k_(context), to_v_(context), {.heads = heads_}), added);
+    return found(queries(x), keys(context), values(context), added);
+}
+
+torch::Tensor Attention::queries(const torch::Tensor& states) const {
+    return to_q_(states);
+}
+
+torch::Tensor Attention::keys(const torch::Tensor& states) const {
+    return to_k_(states);
+}
+
+torch::Tensor Attention::values(const torch::Tensor& states) const {
+    return to_v_(states);
+}
+
+torch::Tensor Attention::found(const torch::Tensor& q, const torch::Tensor& k,
+                               const torch::Tensor& v, const torch::Tensor& added) const {
+    return to_out_(attend(q, k, v, {.heads = heads_}), added);
 }
 
 FeedForward::FeedForward(const Weights& weights, int64_t width)
@@ -100,13 +97,14 @@ BasicTransformerBlock::BasicTransformerBlock(const Weights& weights, const Trans
 torch::Tensor BasicTransformerBlock::operator()(const torch::Tensor& x,
                                                 const TransformerContext& context) const {
     const torch::Tensor own = norm1_(x);
-    torch::Tensor seen = own;
+    torch::Tensor y;
     if (only_cross_attention_) {
-        seen = context.encoder_hidden_states;
+        y = attn1_(own, context.encoder_hidden_states, x);
     } else if (context.coupling != nullptr) {
-        seen = context.coupling->context(attn1_.site(), own);
+        y = x + context.coupling->attend(attn1_, own);
+    } else {
+        y = attn1_(own, own, x);
     }
-    torch::Tensor y = attn1_(own, seen, x);
     y = attn2_(norm2_(y), context.encoder_hidden_states, y);
     return ff_(norm3_(y), y);
 }

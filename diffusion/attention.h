@@ -6,38 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/coupling.h"
 #include "diffusion/layers.h"
 
 namespace weft {
-
-/// How the frames of a batch see each other. Every self-attention site asks which states its keys
-/// and values are made of; without a coupling each frame sees itself alone. Implementations may be
-/// called many times within one network call; they decide themselves whether they are thread-safe.
-class Coupling {
-  public:
-    Coupling() = default;
-    Coupling(const Coupling&) = delete;
-    Coupling& operator=(const Coupling&) = delete;
-    virtual ~Coupling() = default;
-
-    /// @param site   full weight name of the attention, e.g.
-    /// "mid_block.attentions.0.transformer_blocks.0.attn1"
-    /// @param states [n, t, d] the site's normalised input
-    /// @return [n, t', d] what keys and values are made of; the same n, any t' > 0
-    virtual torch::Tensor context(const std::string& site, const torch::Tensor& states) const = 0;
-};
-
-/// Frame i of the batch sees itself and the frames references[i] of the same batch.
-class BatchCoupling : public Coupling {
-  public:
-    /// @param references [n, r] i64, indices into the batch
-    explicit BatchCoupling(torch::Tensor references);
-    /// [n, t, d] -> [n, (1 + r) * t, d]
-    torch::Tensor context(const std::string& site, const torch::Tensor& states) const override;
-
-  private:
-    torch::Tensor references_;
-};
 
 struct AttentionShape {
     int64_t width = 0;    // of the queries and of the result
@@ -57,7 +29,17 @@ class Attention {
     torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& context,
                              const torch::Tensor& added = {}) const;
 
-    /// Full name of the layer, the `site` of a Coupling.
+    /// The parts of operator(), for a Coupling: what queries are made of, and what keys and values
+    /// are made of, [n, t, ...] -> [n, t, width] each.
+    torch::Tensor queries(const torch::Tensor& states) const;
+    torch::Tensor keys(const torch::Tensor& states) const;
+    torch::Tensor values(const torch::Tensor& states) const;
+    /// What queries [n, t, width] find at keys and values [n, t', width] -> [n, t, width], through
+    /// the layer's way out, plus `added` where it is given.
+    torch::Tensor found(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                        const torch::Tensor& added = {}) const;
+
+    /// Full name of the layer, the site of a Coupling.
     const std::string& site() const { return site_; }
 
   private:
@@ -105,7 +87,7 @@ struct TransformerShape {
 /// What travels with the picture into every transformer.
 struct TransformerContext {
     torch::Tensor encoder_hidden_states;  // [n, t, context]
-    const Coupling* coupling = nullptr;   // not owned; may be null
+    Coupling* coupling = nullptr;         // not owned; may be null
 };
 
 /// Self-attention, cross-attention and feed-forward, each pre-normalised and residual.

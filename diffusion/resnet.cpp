@@ -25,7 +25,8 @@ std::optional<Conv2d> shortcut(const Weights& weights, const ResnetShape& shape)
 }  // namespace
 
 ResnetBlock2D::ResnetBlock2D(const Weights& weights, const ResnetShape& shape)
-    : activation_(shape.activation),
+    : site_(site_of(weights)),
+      activation_(shape.activation),
       scale_shift_(shape.scale_shift),
       norm1_(weights.scope("norm1"), shape.norm_groups, shape.in, shape.norm_eps),
       conv1_(weights.scope("conv1"), shape.in, shape.out),
@@ -45,7 +46,8 @@ torch::Tensor ResnetBlock2D::first_half(const torch::Tensor& x,
                                  : conv1_(activated) + embedded;
 }
 
-torch::Tensor ResnetBlock2D::operator()(const torch::Tensor& x, const torch::Tensor& time) const {
+torch::Tensor ResnetBlock2D::operator()(const torch::Tensor& x, const torch::Tensor& time,
+                                        Coupling* coupling) const {
     torch::Tensor embedded;  // [1 or n, out or 2 * out, 1, 1]
     if (time_emb_proj_) {
         embedded = (*time_emb_proj_)(activate(time, activation_)).unsqueeze(-1).unsqueeze(-1);
@@ -57,7 +59,11 @@ torch::Tensor ResnetBlock2D::operator()(const torch::Tensor& x, const torch::Ten
     } else {
         y = norm2_(y, activation_);
     }
-    return conv2_(y, conv_shortcut_ ? (*conv_shortcut_)(x) : x);
+    const torch::Tensor around = conv_shortcut_ ? (*conv_shortcut_)(x) : x;
+    if (coupling != nullptr && coupling->takes_features(site_)) {
+        return around + coupling->features(site_, conv2_(y));
+    }
+    return conv2_(y, around);
 }
 
 torch::Tensor ResnetBlock2D::in_stripes(torch::Tensor x, const Stripes& stripes) const {

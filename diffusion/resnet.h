@@ -3,8 +3,10 @@
 #include <torch/types.h>
 
 #include <optional>
+#include <string>
 #include <utility>
 
+#include "diffusion/coupling.h"
 #include "diffusion/layers.h"
 #include "diffusion/phase_conv.h"
 #include "diffusion/stripes.h"
@@ -30,8 +32,10 @@ struct ResnetShape {
 class ResnetBlock2D {
   public:
     ResnetBlock2D(const Weights& weights, const ResnetShape& shape);
-    /// x [n, in, h, w], time [n, time] (undefined where shape.time is 0) -> [n, out, h, w]
-    torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& time = {}) const;
+    /// x [n, in, h, w], time [n, time] (undefined where shape.time is 0) -> [n, out, h, w];
+    /// `coupling`, if there is one, may change what is added to the shortcut.
+    torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& time = {},
+                             Coupling* coupling = nullptr) const;
     /// The same for one frame, stripe by stripe (Note [Stripes]): beside x only one map is held.
     /// x [1, in, h, w] is used up. For blocks without a time embedding; no gradients.
     torch::Tensor in_stripes(torch::Tensor x, const Stripes& stripes) const;
@@ -39,6 +43,7 @@ class ResnetBlock2D {
   private:
     torch::Tensor first_half(const torch::Tensor& x, const torch::Tensor& embedded) const;
 
+    std::string site_;
     Activation activation_;
     bool scale_shift_;
     GroupNorm norm1_;

@@ -33,8 +33,8 @@ struct UnetInputs {
     /// Of a ControlNet: one map for each skip, from conv_in down, and one for the middle.
     std::vector<torch::Tensor> down_block_additional_residuals = {};
     torch::Tensor mid_block_additional_residual = {};
-    const Coupling* coupling = nullptr;  // not owned
-    DeepFeatures* deep = nullptr;        // not owned; null: every call runs all layers
+    Coupling* coupling = nullptr;  // not owned; null: nothing steps in
+    DeepFeatures* deep = nullptr;  // not owned; null: every call runs all layers
 };
 
 /// Two linear layers with an activation between: names linear_1, linear_2, optional cond_proj.

@@ -39,7 +39,7 @@ UnetDownBlock::UnetDownBlock(const Weights& weights, const UnetLevel& level)
 }
 
 torch::Tensor UnetDownBlock::layer(size_t i, const torch::Tensor& x, const UnetState& state) const {
-    const torch::Tensor y = resnets_[i](x, state.time);
+    const torch::Tensor y = resnets_[i](x, state.time, state.context.coupling);
     return attentions_.empty() ? y : attentions_[i](y, state.context);
 }
 
@@ -64,10 +64,10 @@ UnetMidBlock::UnetMidBlock(const Weights& weights, const UnetLevel& level)
 }
 
 torch::Tensor UnetMidBlock::operator()(torch::Tensor x, const UnetState& state) const {
-    x = resnets_[0](x, state.time);
+    x = resnets_[0](x, state.time, state.context.coupling);
     for (size_t i = 0; i < attentions_.size(); ++i) {
         x = attentions_[i](x, state.context);
-        x = resnets_[i + 1](x, state.time);
+        x = resnets_[i + 1](x, state.time, state.context.coupling);
     }
     return x;
 }
@@ -88,7 +88,7 @@ UnetUpBlock::UnetUpBlock(const Weights& weights, const UnetLevel& level,
 torch::Tensor UnetUpBlock::layers(size_t first, size_t last, torch::Tensor x,
                                   const UnetState& state, Skips& skips) const {
     for (size_t i = first; i < last; ++i) {
-        x = resnets_[i](torch::cat({x, pop(skips)}, 1), state.time);
+        x = resnets_[i](torch::cat({x, pop(skips)}, 1), state.time, state.context.coupling);
         if (!attentions_.empty()) {
             x = attentions_[i](x, state.context);
         }

@@ -1,7 +1,6 @@
 #include <ATen/autocast_mode.h>
 #include <catch2/catch.hpp>
 
-#include "diffusion/attention.h"
 #include "diffusion/clip.h"
 #include "diffusion/unet.h"
 #include "io/files/error.h"
@@ -150,36 +149,6 @@ TEST_CASE("networks train under CPU autocast", "[unet]") {
     const std::string missing = without_gradient(weights);
     INFO(missing);
     CHECK(missing.empty());
-}
-
-TEST_CASE("a batch coupling joins the referenced frames' tokens", "[attention]") {
-    const torch::Tensor states = torch::arange(12.0).reshape({3, 2, 2});
-    const BatchCoupling coupling(torch::tensor({0, 0, 1}, torch::kInt64).reshape({3, 1}));
-    const torch::Tensor seen = coupling.context("any", states);
-    REQUIRE(seen.sizes() == torch::IntArrayRef({3, 4, 2}));
-    CHECK(seen[2].equal(torch::cat({states[2], states[1]})));
-}
-
-TEST_CASE("coupled frames depend on their references only", "[unet]") {
-    torch::manual_seed(4);
-    const Weights weights = Weights::create(1);
-    const Unet unet(small_unet(), weights);
-    disturb(weights);
-    const torch::NoGradGuard inference;
-    torch::Tensor sample = torch::randn({3, 6, 8, 8});
-    const torch::Tensor time = torch::tensor(100.0);
-    const torch::Tensor text = torch::randn({3, 4, 12});
-    const BatchCoupling coupling(torch::zeros({3, 1}, torch::kInt64));
-    const torch::Tensor alone = unet(sample, time, text);
-    const torch::Tensor before = unet(sample, time, text, {.coupling = &coupling});
-    CHECK((before[2] - alone[2]).abs().max().item<double>() > 1e-4);
-
-    // Frame 2 sees frame 0, never frame 1.
-    sample[1] = torch::randn({6, 8, 8});
-    CHECK(unet(sample, time, text, {.coupling = &coupling})[2].allclose(before[2], 1e-4, 1e-5));
-    sample[0] = torch::randn({6, 8, 8});
-    CHECK_FALSE(
-        unet(sample, time, text, {.coupling = &coupling})[2].allclose(before[2], 1e-4, 1e-5));
 }
 
 TEST_CASE("the text encoder is causal", "[clip]") {
