@@ -95,4 +95,11 @@ Denoise source_guided(Network network, Prediction prediction, Conditioning condi
     };
 }
 
+int64_t telling_branch(const Conditioning& conditioning, bool source_conditioned) {
+    // The branch in question comes second, after the prompt's, where both are run.
+    const bool has_source = source_conditioned && conditioning.source.defined();
+    const double whole = has_source ? conditioning.image_guidance : 1;
+    return conditioning.guidance != 0 && conditioning.guidance != whole ? 1 : 0;
+}
+
 }  // namespace weft

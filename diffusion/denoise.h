@@ -3,7 +3,10 @@
 #include <torch/types.h>
 
 #include <functional>
+#include <optional>
 
+#include "diffusion/frame_links.h"
+#include "diffusion/injection.h"
 #include "diffusion/noise_levels.h"
 #include "diffusion/prediction.h"
 #include "diffusion/samplers.h"
@@ -45,6 +48,10 @@ struct Conditioning {
     /// [0, 1]: how far the guided answer is brought back to the spread of the prompt's own, against
     /// overexposure (Lin et al., arXiv 2305.08891, eq. 15 and 16; 0.7 there).
     double guidance_rescale = 0;
+    /// Which frames of the batch see which; not set: none sees another.
+    std::optional<FrameLinks> links = {};
+    /// Plug-and-play's source, for models that are not fed one.
+    std::optional<Injection> injection = {};
 };
 
 /// Classifier-free guidance (Ho and Salimans, arXiv 2207.12598): both branches run as one batch.
@@ -56,5 +63,9 @@ Denoise text_guided(Network network, Prediction prediction, Conditioning conditi
 /// Branches whose factor is 0 are not run: two at s = 1 or s = g, one at s = g = 1. Here
 /// conditioning.source is what the network is fed (unscaled); undefined feeds zeros of x's shape.
 Denoise source_guided(Network network, Prediction prediction, Conditioning conditioning);
+
+/// Of the branches of one step, in the order they run, the one that shows the source most plainly:
+/// fed the source but not told the prompt, else the negative prompt's, else the prompt's.
+int64_t telling_branch(const Conditioning& conditioning, bool source_conditioned);
 
 }  // namespace weft

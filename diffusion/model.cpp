@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "diffusion/autoencoder.h"
+#include "diffusion/linked_network.h"
 #include "diffusion/model_source.h"
 #include "diffusion/model_traits.h"
 #include "diffusion/text_encoders.h"
@@ -93,8 +94,9 @@ struct DiffusionModel::Parts {
     torch::Tensor channels(const BesideInputs& given, const torch::Tensor& x) const;
     TextCondition sized(TextCondition condition, const torch::Tensor& x, double score) const;
     UnetInputs told(const TextCondition& text, const Fed& fed, int64_t rows) const;
-    torch::Tensor predict(const torch::Tensor& input, double t, const TextCondition& text,
-                          const Fed& fed) const;
+    torch::Tensor predict(const NetworkCall& call, double t, const Fed& fed) const;
+    torch::Tensor predict_all(LinkedBatch batch, const NoiseLevel& level, const Fed& fed,
+                              const Conditioning& given) const;
 };
 
 torch::Tensor DiffusionModel::Parts::encode(const torch::Tensor& image) const {
@@ -169,18 +171,37 @@ UnetInputs DiffusionModel::Parts::told(const TextCondition& condition, const Fed
 }
 
 // The bare network in its own precision, f32 outside.
-torch::Tensor DiffusionModel::Parts::predict(const torch::Tensor& input, double t,
-                                             const TextCondition& condition, const Fed& fed) const {
+torch::Tensor DiffusionModel::Parts::predict(const NetworkCall& call, double t,
+                                             const Fed& fed) const {
     const torch::NoGradGuard no_gradients;
-    const int64_t n = input.size(0);
-    const torch::Tensor x =
-        fed.channels.defined() ? torch::cat({input, repeated(fed.channels, n)}, 1) : input;
     // One time for all rows: the residual blocks then add it to their bias.
     const torch::Tensor timestep = torch::full({1}, t, torch::TensorOptions(placement.device));
-    const torch::Tensor out =
-        unet(x.to(placement.device, placement.dtype), timestep,
-             condition.states.to(placement.device, placement.dtype), told(condition, fed, n));
+    UnetInputs inputs = told(call.text, fed, call.input.size(0));
+    inputs.coupling = call.coupling;
+    const torch::Tensor out = unet(call.input.to(placement.device, placement.dtype), timestep,
+                                   call.text.states.to(placement.device, placement.dtype), inputs);
     return out.to(torch::kFloat32);
+}
+
+// All rows of a step: as one call, or frames that see each other call by call.
+torch::Tensor DiffusionModel::Parts::predict_all(LinkedBatch batch, const NoiseLevel& level,
+                                                 const Fed& fed, const Conditioning& given) const {
+    const auto beside = [&](const torch::Tensor& x) {
+        return fed.channels.defined() ? torch::cat({x, repeated(fed.channels, x.size(0))}, 1) : x;
+    };
+    if (given.injection && needs_source(*given.injection, given.links, level)) {
+        const Injection& injection = *given.injection;
+        batch.source = beside(injection.source.at(level).to(batch.input));
+        batch.source_text =
+            sized(injection.text, batch.input, aesthetic_score).expanded(batch.frames);
+        batch.taken = taken_sites(injection, level, unet.config());
+    }
+    batch.input = beside(batch.input);
+    if (!given.links && !batch.source.defined())
+        return predict({.input = batch.input, .text = batch.text}, level.t, fed);
+    batch.match = telling_branch(given, traits.source_conditioned);
+    return run_linked(given.links.value_or(unlinked(batch.frames)), batch,
+                      [&](const NetworkCall& call) { return predict(call, level.t, fed); });
 }
 
 std::shared_ptr<const DiffusionModel> DiffusionModel::load(const fs::path& path,
@@ -256,6 +277,17 @@ torch::Tensor DiffusionModel::decode(const torch::Tensor& latents) const {
 Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
     Conditioning given = conditioning;
     parts_->text.match_lengths(given.text, given.negative);
+    if (given.links)
+        check(*given.links, given.links->sees.size(0));
+    if (given.injection) {
+        if (traits().source_conditioned)
+            throw UsageError(traits().name, "is fed the source itself and needs none injected",
+                             "leave plug-and-play to models that take a prompt alone");
+        // The longest of the three texts gives the length.
+        parts_->text.match_lengths(given.injection->text, given.text);
+        parts_->text.match_lengths(given.text, given.negative);
+        parts_->text.match_lengths(given.injection->text, given.text);
+    }
     // InstructPix2Pix is fed the source's latents as the encoder gives them, unscaled.
     if (traits().source_conditioned && given.source.defined())
         given.source = given.source / parts_->autoencoder->scaling_factor() +
@@ -273,9 +305,10 @@ Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
         if (given.negative.defined())
             now.negative =
                 parts->sized(given.negative, x, negative_aesthetic_score).expanded(x.size(0));
-        const Network network = [&](const torch::Tensor& input, double t,
+        const Network network = [&](const torch::Tensor& input, double /*t*/,
                                     const TextCondition& text) {
-            return parts->predict(input, t, text, fed);
+            return parts->predict_all({.frames = x.size(0), .input = input, .text = text}, level,
+                                      fed, given);
         };
         const Prediction prediction = parts->schedule.config().prediction;
         const auto guided = parts->traits.source_conditioned ? source_guided : text_guided;

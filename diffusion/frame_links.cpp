@@ -1,0 +1,44 @@
+#include "diffusion/frame_links.h"
+
+#include <set>
+
+namespace weft {
+namespace {
+
+// One row of `sees`.
+void check_row(const FrameLinks& links, int64_t row) {
+    const auto named = links.sees.accessor<int64_t, 2>()[row];
+    std::set<int64_t> others;
+    for (int64_t i = 0; i < named.size(0); ++i) {
+        TORCH_CHECK(named[i] >= -1 && named[i] < links.references, "row ", row, " sees row ",
+                    named[i], " of ", links.references, " references");
+        TORCH_CHECK(named[i] != row, "row ", row, " is named to see itself, which it does anyway");
+        TORCH_CHECK(named[i] < 0 || others.insert(named[i]).second, "row ", row, " sees row ",
+                    named[i], " twice");
+    }
+    if (links.way != FrameLinks::Way::tokens || row < links.references)
+        return;
+    TORCH_CHECK(others.size() <= 2, "row ", row, " is made from ", others.size(),
+                " references; tokens blend two at most");
+    TORCH_CHECK(others.size() < 2 || links.distance.defined(), "row ", row,
+                " is made from two references of unknown distance");
+    for (int64_t i = 0; i < named.size(0) && links.distance.defined(); ++i)
+        TORCH_CHECK(named[i] < 0 || links.distance[row][i].item<double>() > 0, "row ", row,
+                    " is no frames away from row ", named[i]);
+}
+
+}  // namespace
+
+void check(const FrameLinks& links, int64_t n) {
+    TORCH_CHECK(links.references >= 0 && links.references <= n, links.references,
+                " references among ", n, " rows");
+    TORCH_CHECK(links.rows_per_call >= 0, links.rows_per_call, " rows a call");
+    TORCH_CHECK(links.sees.defined() && links.sees.dim() == 2 && links.sees.size(0) == n &&
+                    links.sees.scalar_type() == torch::kInt64 && links.sees.device().is_cpu(),
+                "sees must be [", n, ", k] i64 on the CPU");
+    TORCH_CHECK(!links.distance.defined() || links.distance.sizes() == links.sees.sizes(),
+                "distance ", links.distance.sizes(), " for sees ", links.sees.sizes());
+    for (int64_t row = 0; row < n; ++row) check_row(links, row);
+}
+
+}  // namespace weft
