@@ -73,6 +73,10 @@ cv::Ptr<cv::DenseOpticalFlow> dis_medium() {
     return cv::DISOpticalFlow::create(cv::DISOpticalFlow::PRESET_MEDIUM);
 }
 
+cv::Ptr<cv::DenseOpticalFlow> dis_fast() {
+    return cv::DISOpticalFlow::create(cv::DISOpticalFlow::PRESET_FAST);
+}
+
 cv::Ptr<cv::DenseOpticalFlow> farneback() {
     constexpr int levels = 5;
     constexpr double level_scale = 0.5;
@@ -83,6 +87,10 @@ cv::Ptr<cv::DenseOpticalFlow> farneback() {
 
 std::unique_ptr<FlowEstimator> make_dis_flow(const FlowEstimatorOptions& /*options*/) {
     return std::make_unique<ClassicFlow>(dis_medium);
+}
+
+std::unique_ptr<FlowEstimator> make_fast_dis_flow(const FlowEstimatorOptions& /*options*/) {
+    return std::make_unique<ClassicFlow>(dis_fast);
 }
 
 std::unique_ptr<FlowEstimator> make_farneback_flow(const FlowEstimatorOptions& /*options*/) {

@@ -11,6 +11,10 @@ namespace weft {
 /// variational refinement. About 15 ms for 480x270 on one core. Runs on the CPU.
 std::unique_ptr<FlowEstimator> make_dis_flow(const FlowEstimatorOptions& options);
 
+/// The same in OpenCV's fast preset: patches at steps of 4 and fewer descents. Four times as fast,
+/// and off by half as much again. Runs on the CPU.
+std::unique_ptr<FlowEstimator> make_fast_dis_flow(const FlowEstimatorOptions& options);
+
 /// Polynomial expansion (Farneback, "Two-frame motion estimation based on polynomial expansion",
 /// SCIA 2003): smoother and slower than DIS, loses small things. Runs on the CPU.
 std::unique_ptr<FlowEstimator> make_farneback_flow(const FlowEstimatorOptions& options);

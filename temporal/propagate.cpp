@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "temporal/brightness.h"
 #include "temporal/smoothing.h"
 
 namespace weft {
@@ -29,21 +30,6 @@ void check_sizes(const torch::Tensor& source, std::span<const Donor> donors) {
     }
 }
 
-/// By how much the frame is locally brighter than the key it is made from, [1, 1, h, w].
-torch::Tensor brightness_ratio(const torch::Tensor& frame, const torch::Tensor& key,
-                               const torch::Tensor& valid, const PropagateOptions& options) {
-    const auto shorter = std::min(frame.size(2), frame.size(3));
-    const auto radius =
-        std::max<int64_t>(2, std::llround(options.carry_reach * static_cast<double>(shorter) / 4));
-    // Pulls the ratio to 1 in the dark and where nothing is valid.
-    constexpr double floor = 0.02;
-    const auto seen = valid.to(frame.scalar_type());
-    const auto sums = smooth_mean(torch::cat({luma_of(frame) * seen, luma_of(key) * seen}, 1),
-                                  radius);  // [1, 2, h, w]
-    const auto ratio = (sums.narrow(1, 0, 1) + floor) / (sums.narrow(1, 1, 1) + floor);
-    return 1 + options.carry * (ratio.clamp(1 / options.most_gain, options.most_gain) - 1);
-}
-
 /// 1 well inside of what is valid, 0 at its edge and beyond, [1, 1, h, w].
 torch::Tensor soft_validity(const torch::Tensor& valid, int64_t seam_px) {
     const auto grown = dilated(~valid, seam_px).to(torch::kFloat32);
@@ -53,7 +39,8 @@ torch::Tensor soft_validity(const torch::Tensor& valid, int64_t seam_px) {
 /// The donor's edit on the frame's grid, and how far it can be trusted there.
 Pulled pull(const torch::Tensor& frame, const Donor& donor, const PropagateOptions& options) {
     const auto key = warp(donor.source, donor.way.offset, Sampling::bilinear);
-    const auto ratio = brightness_ratio(frame, key, donor.way.valid, options);
+    const auto ratio =
+        1 + options.carry * (brightness_ratio(frame, key, donor.way.valid, options.brightness) - 1);
     const auto edited = warp(donor.edited, donor.way.offset, options.sampling) * ratio;
 
     const auto misfit = box_mean((frame - key * ratio).abs().mean(1, true), 2) / options.look;

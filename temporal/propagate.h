@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "temporal/brightness.h"
 #include "temporal/flow.h"
 #include "temporal/sampling.h"
 
@@ -33,12 +34,9 @@ struct PropagateOptions {
 
     /// How much of a slow change of the source's brightness between key and frame (exposure, a
     /// shadow passing) is carried over to the edit, in [0, 1]. The ratio of the local means of luma
-    /// multiplies the edit's colours. It is 1 at the key itself, so the edit there stays as it is.
+    /// multiplies the edit's colours, bounded by `brightness.most_gain`. It is 1 at the key itself.
     double carry = 1;
-    /// Limit of that ratio, >= 1: it stays within [1 / most_gain, most_gain].
-    double most_gain = 1.6;
-    /// Side of the local means, as a share of the shorter side of the picture.
-    double carry_reach = 0.1;
+    BrightnessOptions brightness = {};
 
     /// Pixels over which a donor fades in beside where it is not valid.
     int64_t seam_px = 4;

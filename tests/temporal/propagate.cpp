@@ -138,8 +138,8 @@ TEST_CASE("the source's change of brightness is carried over, within limits") {
     CHECK(made(0.8, {}) == Approx(0.8).epsilon(0.03));
     CHECK(made(1.3, {.carry = 0.5}) == Approx(1.15).epsilon(0.02));
     CHECK(made(1.3, {.carry = 0}) == Approx(1));
-    CHECK(made(1.9, {.most_gain = 1.25}) == Approx(1.25).epsilon(0.01));
-    CHECK(made(0.3, {.most_gain = 1.25}) == Approx(0.8).epsilon(0.01));
+    CHECK(made(1.9, {.brightness = {.most_gain = 1.25}}) == Approx(1.25).epsilon(0.01));
+    CHECK(made(0.3, {.brightness = {.most_gain = 1.25}}) == Approx(0.8).epsilon(0.01));
 }
 
 TEST_CASE("what one key does not see comes from the other, with a soft seam") {

@@ -1,0 +1,120 @@
+#include "temporal/long_flow.h"
+
+#include <ATen/ATen.h>
+
+#include "temporal/brightness.h"
+#include "temporal/edge_flow.h"
+#include "temporal/flow_fill.h"
+#include "temporal/smoothing.h"
+
+namespace weft {
+namespace {
+
+/// A picture that is explained by another one.
+struct Sight {
+    torch::Tensor target;  // [1, 3, h, w]
+    torch::Tensor source;
+    torch::Tensor light;  // [1, 1, h, w] slow change of brightness, from the source to the target
+    torch::Tensor seen;   // [1, 1, h, w] luma of the target
+    torch::Tensor from;   // and of the source
+};
+
+/// @param start what the change of brightness is measured along
+Sight sight_of(const torch::Tensor& target, const torch::Tensor& source,
+               const torch::Tensor& start) {
+    // Wide means: over a few pixels, misplaced structure would pass for a change of light.
+    const auto light =
+        brightness_ratio(target, warp(source, start), in_bounds(start), {.reach = 0.5});
+    return {target, source, light, luma_of(target), luma_of(source)};
+}
+
+/// How badly a flow explains the target, over 9x9 pixels of luma, [1, 1, h, w].
+torch::Tensor misfit(const Sight& sight, const torch::Tensor& offset) {
+    constexpr int64_t radius = 4;
+    const auto difference = sight.seen - sight.light * warp(sight.from, offset);
+    // What is left of slow changes of light is no evidence of motion.
+    return box_mean((difference - box_mean(difference, 2 * radius)).abs(), radius);
+}
+
+/// The flow with the motion added that remains after it, where that explains the target better.
+torch::Tensor corrected(const Sight& sight, const torch::Tensor& offset,
+                        const FlowEstimator& estimator, double gain) {
+    const auto rest = estimator(sight.target, warp(sight.source, offset) * sight.light);
+    const auto better = rest + warp(offset, rest);
+    const auto won = misfit(sight, offset) - misfit(sight, better);
+    // Soft, so that no seam appears where the evidence is weak.
+    return offset + (better - offset) * smooth_step(won, 0.5 * gain, 1.5 * gain);
+}
+
+/// The flow with its doubtful parts, even ground and what disagrees with the way back, taken from
+/// the sure ones around, unless that explains the target worse.
+torch::Tensor surely(const Sight& sight, const torch::Tensor& offset, const torch::Tensor& back,
+                     double gain) {
+    const auto disagreement = (offset + warp(back, offset)).square().sum(1, true);  // px^2
+    const auto spread = spread_from_confident(
+        offset, texturedness(sight.target) * (-disagreement).exp(), sight.target);
+    const auto lost = misfit(sight, spread) - misfit(sight, offset);
+    return spread + (offset - spread) * smooth_step(lost, 0.5 * gain, 1.5 * gain);
+}
+
+/// True where two pictures differ by no more than `most` once slow changes of light are set aside.
+torch::Tensor looks_alike(const Sight& sight, const torch::Tensor& offset, double most) {
+    const auto pulled = warp(sight.source, offset);
+    const auto lit = pulled * brightness_ratio(sight.target, pulled, in_bounds(offset));
+    return box_mean((sight.target - lit).abs().mean(1, true), 1) <= most;
+}
+
+FlowField on_grid(const FlowField& flow, const torch::Tensor& picture) {
+    return resized(flow, picture.size(2), picture.size(3));
+}
+
+}  // namespace
+
+FlowPair joined(const FlowPair& early, const FlowPair& late) {
+    return {.backward = compose(late.backward, early.backward),
+            .forward = compose(early.forward, late.forward)};
+}
+
+std::vector<FlowPair> joined_from_first(std::span<const FlowPair> steps) {
+    std::vector<FlowPair> result;
+    for (const FlowPair& step : steps) {
+        result.push_back(result.empty() ? step : joined(result.back(), step));
+    }
+    return result;
+}
+
+std::vector<FlowPair> joined_to_last(std::span<const FlowPair> steps) {
+    std::vector<FlowPair> result(steps.begin(), steps.end());
+    for (size_t i = result.size(); i-- > 1;) {
+        result[i - 1] = joined(result[i - 1], result[i]);
+    }
+    return result;
+}
+
+LongFlow::LongFlow(const LongFlowOptions& options)
+    : options_(options),
+      estimator_(make_flow_estimator(options.estimator)),
+      back_estimator_(make_flow_estimator(options.back_estimator)) {}
+
+FlowField LongFlow::operator()(const torch::Tensor& frame, const torch::Tensor& key,
+                               const FlowField& there, const FlowField& back) const {
+    TORCH_CHECK(frame.sizes() == key.sizes() && frame.size(0) == 1, "frame ", frame.sizes(),
+                ", key ", key.sizes());
+    const torch::NoGradGuard inference;
+    const auto start = on_grid(there, frame).offset;
+    const auto start_back = on_grid(back, frame).offset;
+    const auto sight = sight_of(frame, key, start);
+    const auto sight_back = sight_of(key, frame, start_back);
+
+    const auto raw = corrected(sight, start, *estimator_, options_.gain);
+    const auto raw_back = corrected(sight_back, start_back, *back_estimator_, options_.gain);
+    const auto offset = edge_aligned(surely(sight, raw, raw_back, options_.gain), frame, key);
+    const auto return_way = surely(sight_back, raw_back, raw, options_.gain);
+
+    const auto bounds = in_bounds(offset);
+    const auto valid = bounds & consistent(offset, return_way, options_.checks) &
+                       looks_alike(sight, offset, options_.checks.photometric);
+    return {offset, edge_aligned_mask(valid, frame) & bounds};
+}
+
+}  // namespace weft
