@@ -10,6 +10,7 @@
 #include "diffusion/device.h"
 #include "diffusion/model.h"
 #include "io/files/error.h"
+#include "io/media/color_config.h"
 #include "io/media/inspect.h"
 
 namespace weft {
@@ -38,6 +39,20 @@ Report describe_starter(const Context& context) {
     return report;
 }
 
+/// The configuration that --colorspace looks names up in, where --ocio does not say otherwise.
+Report describe_colors() {
+    try {
+        const auto config = ColorConfig::open("");
+        Report report{{"configuration", config.name()}};
+        for (const auto& space : config.spaces()) {
+            report["spaces"].push_back(space.name);
+        }
+        return report;
+    } catch (const Error& error) {
+        return {{"problem", error.what()}};
+    }
+}
+
 Report examine(const Context& context) {
     const auto placement = choose_placement({});
     Report report{{"weft", WEFT_VERSION},
@@ -53,6 +68,7 @@ Report examine(const Context& context) {
     report["device"] = placement.device.str();
     report["dtype"] = dtype_name(placement.dtype);
     report["codecs"] = available_codecs();
+    report["colors"] = describe_colors();
     report["starter"] = describe_starter(context);
     return report;
 }

@@ -108,8 +108,8 @@ void add_generate(CLI::App& command, Context& context) {
         ->type_name("N")
         ->group("Output");
     add_plan_options(command, options,
-                     {"strength", "image_guidance", "from", "to", "codec", "crf", "preset", "noise",
-                      "noise_share"});
+                     {"strength", "image_guidance", "from", "to", "ocio", "colorspace", "codec",
+                      "crf", "preset", "noise", "noise_share"});
     command.footer([&context] { return model_help(context); });
     command.callback([options, &context] { generate(*options, context); });
 }

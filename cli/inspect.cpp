@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/inspect_model.h"
 #include "cli/report.h"
+#include "io/media/color_config.h"
 #include "io/media/inspect.h"
 
 namespace weft {
@@ -53,6 +54,22 @@ Report describe_media(const std::filesystem::path& path) {
     return report;
 }
 
+Report describe_colors(const std::filesystem::path& path) {
+    const auto config = ColorConfig::open(path.string());
+    Report report{{"path", path.string()}, {"kind", "colour configuration"}};
+    for (const auto& space : config.spaces()) {
+        Report entry{{"name", space.name}};
+        if (!space.aliases.empty()) {
+            entry["aliases"] = space.aliases;
+        }
+        if (!space.description.empty()) {
+            entry["description"] = space.description;
+        }
+        report["spaces"].push_back(entry);
+    }
+    return report;
+}
+
 /// By its name: pickles too, which are refused with the way out.
 bool is_model_file(const std::filesystem::path& path) {
     const auto ending = path.extension().string();
@@ -63,6 +80,9 @@ bool is_model_file(const std::filesystem::path& path) {
 Report describe(const std::filesystem::path& path) {
     if (std::filesystem::is_directory(path)) {
         return describe_model(path);
+    }
+    if (path.extension() == ".ocio") {
+        return describe_colors(path);
     }
     return is_model_file(path) ? describe_tensor_file(path) : describe_media(path);
 }
@@ -90,7 +110,9 @@ void add_inspect(CLI::App& command, Context& /*context*/) {
     };
 
     auto options = std::make_shared<Options>();
-    command.add_option("PATH", options->paths, "media file, model folder or .safetensors file")
+    command
+        .add_option("PATH", options->paths,
+                    "media file, model folder, .safetensors file or config.ocio")
         ->required()
         ->type_name("");
     command.add_flag("--json", options->json, "print JSON");

@@ -109,6 +109,12 @@ void check_noise(const Job& job, Problems& problems) {
     }
 }
 
+void check_color(const Plan& plan, Problems& problems) {
+    if (!plan.ocio.empty() && plan.colorspace.empty()) {
+        problems.emplace_back("ocio: name the clip's space of that configuration with colorspace");
+    }
+}
+
 /// The box that, given as --size, leads to the same fit: the side that rounding shortened stays
 /// loose.
 Size bounding_box(const Fit& fit) {
@@ -188,7 +194,9 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     Problems problems;
     check_range(job, source, problems);
     check_noise(job, problems);
+    check_color(job.plan, problems);
     throw_problems(problems);
+    job.map = make_picture_map(source, {.ocio = plan.ocio, .colorspace = plan.colorspace});
     return job;
 }
 

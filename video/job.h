@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "diffusion/model.h"
 #include "io/media/frame.h"
+#include "io/media/picture_map.h"
 #include "temporal/noise.h"
 #include "video/plan.h"
 
@@ -32,6 +34,7 @@ struct Job {
     bool torch_rng = false;            // noise is PyTorch's instead of the field's; see draw_noise
     const Sampler* sampler = nullptr;  // never null
     std::optional<Spacing> spacing;    // not set: the model's
+    std::shared_ptr<const PictureMap> map;  // shows the clip to the model; null: as it is
     std::optional<Position> from;
     std::optional<Position> to;
     int64_t batch = 1;   // frames edited together
@@ -47,7 +50,8 @@ struct RunChoices {
 };
 
 /// Fills a checked plan's defaults from the model and the source.
-/// Throws UsageError, listing everything, for combinations that do not work (`to` before `from`).
+/// Throws UsageError, listing everything, for combinations that do not work (`to` before `from`),
+/// and as make_picture_map().
 Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& traits,
             const RunChoices& choices = {});
 

@@ -12,6 +12,7 @@
 #include "diffusion/samplers.h"
 #include "io/files/error.h"
 #include "io/media/inspect.h"
+#include "io/media/picture_map.h"
 #include "io/media/time.h"
 #include "temporal/noise.h"
 
@@ -53,12 +54,6 @@ std::string rng_problem(const std::string& text) {
 
 std::string noise_problem(const std::string& text) {
     return unknown_value(text, names_of(noise_kinds()));
-}
-
-std::string codec_problem(const std::string& text) {
-    auto known = available_codecs();
-    known.insert(known.begin(), "auto");
-    return unknown_value(text, known);
 }
 
 std::string preset_problem(const std::string& text) {
@@ -231,6 +226,15 @@ const std::vector<PlanField>& field_table() {
          "mixed: 0 own .. 10 shared noise (default: 1)",
          &Plan::noise_share,
          {0, 10}},
+        {"colorspace",
+         "Colour",
+         "IN[:MODEL[:OUT]]",
+         "spaces of IN, of what the model sees and of OUT: ACEScg, logc3:sRGB:Rec.709",
+         &Plan::colorspace,
+         {},
+         colorspace_problem},
+        {"ocio", "Colour", "CONFIG",
+         "OpenColorIO configuration that names them (default: $OCIO, or builtin)", &Plan::ocio},
         {"codec",
          "Output",
          "NAME",

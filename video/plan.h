@@ -36,6 +36,8 @@ struct Plan {
     std::string noise;
     std::optional<double> noise_share;
     std::string size;
+    std::string ocio;
+    std::string colorspace;
     std::string from;
     std::string to;
     std::string codec;

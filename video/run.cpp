@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "io/files/error.h"
-#include "io/media/hdr.h"
 #include "io/media/prefetch.h"
 #include "io/media/retime.h"
 #include "io/media/writer.h"
@@ -98,14 +97,13 @@ std::vector<Frame> next_batch(FrameSource& source, int64_t most) {
     return frames;
 }
 
-/// @param map shows high dynamic range to the model; may not be there
-FrameBatch batch_of(const std::vector<Frame>& frames, const Time& start,
-                    const std::optional<HdrMap>& map) {
+/// @param map shows the clip to the model; null: as it is
+FrameBatch batch_of(const std::vector<Frame>& frames, const Time& start, const PictureMap* map) {
     FrameBatch batch;
     std::vector<torch::Tensor> pictures;
     for (const Frame& frame : frames) {
         const auto colours = frame.pixels.slice(0, 0, 3);
-        pictures.push_back(map ? map->shown(colours) : colours);
+        pictures.push_back(map != nullptr ? map->shown(colours) : colours);
         batch.index.push_back(frame.index);
         batch.time_s.push_back((frame.time - start).seconds());
     }
@@ -196,7 +194,7 @@ RunReport run(const Editor& editor, std::unique_ptr<FrameSource> source, const R
     auto frames = prefetch(std::make_unique<TimedSource>(std::move(source), clock), queue_depth);
     ProgressTeller progress(editor, options);
     const RenderWatch watch{.clock = &clock, .on_step = [&] { progress.step(); }};
-    const auto map = needs_hdr_map(info) ? std::optional<HdrMap>(info.color) : std::nullopt;
+    const PictureMap* map = editor.job().map.get();
 
     std::unique_ptr<FrameSink> sink;
     RunReport report;
@@ -205,7 +203,7 @@ RunReport run(const Editor& editor, std::unique_ptr<FrameSource> source, const R
         throw_if_stopped(options);
         if (!sink) {
             auto writer =
-                create_video(options.out, info,
+                create_video(options.out, map != nullptr ? map->written(info) : info,
                              write_options(editor.job(), info, batch.front(), options.overwrite));
             if (rate)
                 writer = repeating(std::move(writer), *rate);
@@ -217,7 +215,8 @@ RunReport run(const Editor& editor, std::unique_ptr<FrameSource> source, const R
             const auto place = static_cast<int64_t>(i);
             const auto colours = batch[i].pixels.slice(0, 0, 3);
             sink->put(recoloured(
-                batch[i], map ? map->returned(colours, pictures.pictures[place], edited[place])
+                batch[i], map != nullptr
+                              ? map->returned(colours, pictures.pictures[place], edited[place])
                               : edited[place]));
         }
         report.frames += static_cast<int64_t>(batch.size());

@@ -15,6 +15,17 @@ bool cosited_rows(ChromaLocation location) {
     return location == ChromaLocation::top || location == ChromaLocation::top_left;
 }
 
+/// Samples that lie on the lower rows of their pairs are those on the upper ones of the picture
+/// upside down.
+bool is_bottom(ChromaLocation location, const ChromaStep& step, int64_t height) {
+    return (location == ChromaLocation::bottom || location == ChromaLocation::bottom_left) &&
+           step.log2_height == 1 && height % 2 == 0;
+}
+
+ChromaLocation upside_down(ChromaLocation bottom) {
+    return bottom == ChromaLocation::bottom ? ChromaLocation::top : ChromaLocation::top_left;
+}
+
 /// `x` with its first and last slices repeated along `dim`.
 torch::Tensor padded(const torch::Tensor& x, int64_t dim, int64_t before, int64_t after) {
     const torch::Tensor first = x.narrow(dim, 0, 1);
@@ -78,6 +89,9 @@ torch::Tensor halved(const torch::Tensor& x, int64_t dim, bool cosited) {
 
 torch::Tensor upsample_chroma(torch::Tensor chroma, const ChromaStep& step, ChromaLocation location,
                               int64_t height, int64_t width) {
+    if (is_bottom(location, step, height))
+        return upsample_chroma(chroma.flip(rows), step, upside_down(location), height, width)
+            .flip(rows);
     for (int i = step.log2_height - 1; i >= 0; --i)
         chroma = doubled(chroma, rows, halved_size(height, i), cosited_rows(location));
     for (int i = step.log2_width - 1; i >= 0; --i)
@@ -87,6 +101,8 @@ torch::Tensor upsample_chroma(torch::Tensor chroma, const ChromaStep& step, Chro
 
 torch::Tensor downsample_chroma(torch::Tensor chroma, const ChromaStep& step,
                                 ChromaLocation location) {
+    if (is_bottom(location, step, chroma.size(rows)))
+        return downsample_chroma(chroma.flip(rows), step, upside_down(location)).flip(rows);
     for (int i = 0; i < step.log2_width; ++i)
         chroma = halved(chroma, columns, cosited_columns(location));
     for (int i = 0; i < step.log2_height; ++i)

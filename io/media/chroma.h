@@ -23,7 +23,8 @@ struct ChromaStep {
 /// with blocky coefficient kernels", 1993); at an odd size's end a sample is its one pixel.
 ///
 /// Horizontally `left`, `top_left` and `bottom_left` are cosited; vertically `top` and `top_left`
-/// are. Bottom sitings, which hardly occur, count as centred.
+/// are, and `bottom` and `bottom_left` on the lower rows (of even heights halved once; else they
+/// count as centred).
 
 /// @param chroma [c, ceil(h / 2^log2_height), ceil(w / 2^log2_width)] float
 /// @return [c, height, width]

@@ -77,6 +77,26 @@ std::optional<AVPixelFormat> same_layout(const AVCodec& codec, const StreamInfo&
     return std::nullopt;
 }
 
+/// True for the chroma of a picture turned by 90 or 270 degrees, whose place only the streams of
+/// H.264 and H.265 can tell.
+bool has_turned_chroma(const StreamInfo& info) {
+    return info.rotation % 180 != 0 && info.color.chroma != ChromaLocation::unspecified &&
+           info.color.chroma != ChromaLocation::left && info.color.chroma != ChromaLocation::center;
+}
+
+bool tells_siting(const CodecEntry& entry) {
+    return std::strcmp(entry.encoder, "libx264") == 0 || std::strcmp(entry.encoder, "libx265") == 0;
+}
+
+/// The clip with chroma at full size where the picture was turned or mirrored: lossless codecs
+/// cannot tell where its samples lie.
+StreamInfo with_full_chroma(StreamInfo info) {
+    const size_t place = info.pixel_format.find("420");
+    if ((info.rotation != 0 || info.mirrored) && place != std::string::npos)
+        info.pixel_format.replace(place, 3, "444");
+    return info;
+}
+
 /// True where an encoder on a device opens.
 bool device_answers(const AVCodec& codec, AVPixelFormat format) {
     const CodecHandle context(avcodec_alloc_context3(&codec));
@@ -170,7 +190,7 @@ AVPixelFormat best_format(std::span<const AVPixelFormat> formats, const StreamIn
 
 AVPixelFormat format_for(const CodecEntry& entry, const AVCodec& codec, const StreamInfo& info) {
     if (entry.kind == CodecKind::lossless && std::strcmp(entry.name, "png") != 0) {
-        if (const auto same = same_layout(codec, info))
+        if (const auto same = same_layout(codec, with_full_chroma(info)))
             return *same;
     }
     return best_format(entry.formats, info, entry.any_size);
@@ -184,6 +204,9 @@ ColorTag coded_tag(const StreamInfo& info, AVPixelFormat format, const CodecEntr
         tag.chroma = ChromaLocation::unspecified;
         return tag;
     }
+    if (has_turned_chroma(info) && !tells_siting(entry))
+        tag.chroma = describe(format).log2_chroma_w == 0 ? ChromaLocation::unspecified
+                                                         : ChromaLocation::left;
     const AVPixelFormat source = av_get_pix_fmt(info.pixel_format.c_str());
     const bool from_rgb = source == AV_PIX_FMT_NONE || is_rgb_format(source);
     if (from_rgb || tag.matrix == AVCOL_SPC_RGB) {

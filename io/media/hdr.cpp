@@ -101,9 +101,9 @@ torch::Tensor converted(const torch::Tensor& matrix, const torch::Tensor& rgb) {
     return matrix.mm(rgb.reshape({3, -1})).view_as(rgb);
 }
 
-/// BT.2390's roll-off of the largest component: untouched below a knee, `peak` becomes white.
+/// BT.2390's curve of the largest component: untouched below a knee, `peak` becomes white.
 /// @param largest [1, h, w] nits
-torch::Tensor rolled_off(const torch::Tensor& largest, double peak) {
+torch::Tensor curve(const torch::Tensor& largest, double peak) {
     const double top = pq_code(peak);
     const double white = pq_code(white_nits) / top;
     const double knee = 1.5 * white - 0.5;
@@ -121,6 +121,18 @@ torch::Tensor sdr_light(const torch::Tensor& codes) {
 }
 
 }  // namespace
+
+torch::Tensor rolled_off(const torch::Tensor& light, double peak_nits) {
+    const torch::Tensor largest = light.amax(0, /*keepdim=*/true).clamp_min(1e-6);
+    return light * (curve(largest * white_nits, peak_nits).div(white_nits) / largest);
+}
+
+torch::Tensor with_gain(const torch::Tensor& light, const torch::Tensor& unedited,
+                        const torch::Tensor& edited) {
+    const torch::Tensor gain =
+        (edited.clamp_min(0) + gain_offset) / (unedited.clamp_min(0) + gain_offset);
+    return (light + gain_offset) * gain - gain_offset;
+}
 
 bool needs_hdr_map(const StreamInfo& info) {
     return is_hdr(info.color) || info.is_float;
@@ -155,19 +167,15 @@ torch::Tensor HdrMap::codes(const torch::Tensor& light) const {
 
 torch::Tensor HdrMap::shown(const torch::Tensor& hdr) const {
     TORCH_CHECK(hdr.dim() == 3 && hdr.size(0) == 3, "a picture of [3, h, w], got ", hdr.sizes());
-    const torch::Tensor source = light(hdr);
-    const torch::Tensor largest = source.amax(0, /*keepdim=*/true).clamp_min(1e-6);
-    const torch::Tensor mapped = rolled_off(largest * white_nits, peak_nits_).div(white_nits);
-    const torch::Tensor sdr = converted(to_bt709_, source * (mapped / largest));
+    const torch::Tensor sdr = converted(to_bt709_, rolled_off(light(hdr), peak_nits_));
     return sdr.clamp(0, 1).pow(1 / sdr_gamma);
 }
 
 torch::Tensor HdrMap::returned(const torch::Tensor& hdr, const torch::Tensor& shown,
                                const torch::Tensor& edited) const {
-    const torch::Tensor before = converted(from_bt709_, sdr_light(shown)).clamp_min(0);
-    const torch::Tensor after = converted(from_bt709_, sdr_light(edited)).clamp_min(0);
-    const torch::Tensor gain = (after + gain_offset) / (before + gain_offset);
-    const torch::Tensor result = codes((light(hdr) + gain_offset) * gain - gain_offset);
+    const torch::Tensor before = converted(from_bt709_, sdr_light(shown));
+    const torch::Tensor after = converted(from_bt709_, sdr_light(edited));
+    const torch::Tensor result = codes(with_gain(light(hdr), before, after));
     return torch::where(edited.eq(shown).all(0, /*keepdim=*/true), hdr, result);
 }
 

@@ -159,6 +159,33 @@ InputHandle open_context(AVFormatContext* context, const fs::path& path, int64_t
     return input;
 }
 
+/// Where the chroma samples of a picture lie after it is turned by 90 or 270 degrees, so that it
+/// can be written without sampling them anew; what has no name stays.
+ChromaLocation turned_siting(ChromaLocation siting, int rotation, int64_t width) {
+    const bool left = siting == ChromaLocation::left;
+    if (rotation == 90) {
+        if (siting == ChromaLocation::bottom)
+            return ChromaLocation::left;
+        return left ? ChromaLocation::top
+                    : (siting == ChromaLocation::bottom_left ? ChromaLocation::top_left : siting);
+    }
+    if (siting == ChromaLocation::top)
+        return ChromaLocation::left;
+    if (siting == ChromaLocation::top_left)
+        return width % 2 == 0 ? ChromaLocation::bottom_left : ChromaLocation::top_left;
+    return left ? (width % 2 == 0 ? ChromaLocation::bottom : ChromaLocation::top) : siting;
+}
+
+/// What players guess from the stored size is said, as the turned one would suggest another.
+void turn_color(const AVCodecParameters& parameters, StreamInfo& info) {
+    const ColorTag guess = resolved(info.color, parameters.width, parameters.height);
+    const AVPixFmtDescriptor& layout =
+        *av_pix_fmt_desc_get(static_cast<AVPixelFormat>(parameters.format));
+    info.color.matrix = guess.matrix;
+    if (layout.log2_chroma_w == 1 && layout.log2_chroma_h == 1 && !info.mirrored)
+        info.color.chroma = turned_siting(guess.chroma, info.rotation, parameters.width);
+}
+
 void fill_timing(const AVFormatContext& input, AVStream& stream, StreamInfo& info) {
     info.frame_rate = from_av(stream.avg_frame_rate);
     if (info.frame_rate.is_zero())
@@ -254,7 +281,7 @@ StreamInfo stream_info(const AVFormatContext& input, int index, const fs::path& 
         info.has_alpha = has_alpha_plane(format);
         info.color = stream_color(parameters, format);
         if (turned && !is_rgb_format(format))
-            info.color.matrix = resolved(info.color, parameters.width, parameters.height).matrix;
+            turn_color(parameters, info);
     }
     info.interlaced = parameters.field_order > AV_FIELD_PROGRESSIVE;
     for (unsigned i = 0; i < input.nb_streams; ++i) {

@@ -1,5 +1,9 @@
 #include "io/media/inspect.h"
 
+#include <c10/util/StringUtil.h>
+
+#include <algorithm>
+
 #include "io/media/codecs.h"
 #include "io/media/input.h"
 
@@ -24,6 +28,22 @@ MediaInfo inspect_media(const std::filesystem::path& path) {
             info.others.push_back(side_stream(*input->streams[i]));
     }
     return info;
+}
+
+std::string codec_problem(const std::string& name) {
+    const auto& table = codec_table();
+    const auto entry = std::find_if(table.begin(), table.end(),
+                                    [&](const CodecEntry& each) { return name == each.name; });
+    if (name == "auto" || (entry != table.end() && is_available(*entry)))
+        return {};
+    if (entry == table.end())
+        return c10::str("unknown value '", name, "'; known: auto, ",
+                        c10::Join(", ", available_codecs()));
+    if (avcodec_find_encoder_by_name(entry->encoder) == nullptr)
+        return c10::str("'", name, "' needs libavcodec's encoder ", entry->encoder,
+                        ", which this FFmpeg lacks");
+    return c10::str("'", name, "' needs a device that does not answer here; without one there is ",
+                    name.substr(0, name.find('_')));
 }
 
 std::vector<std::string> available_codecs() {

@@ -27,4 +27,8 @@ MediaInfo inspect_media(const std::filesystem::path& path);
 /// What this build of libav can write: names for WriteOptions::codec whose encoder is there.
 std::vector<std::string> available_codecs();
 
+/// Why nothing can be written with the codec of this name ("auto" can) here: it is unknown, missing
+/// from this build of libav, or its device does not answer; empty where it can.
+std::string codec_problem(const std::string& name);
+
 }  // namespace weft

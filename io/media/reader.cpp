@@ -327,8 +327,10 @@ Frame VideoReader::delivered(const Decoded& decoded) {
     frame.time = Time::of(decoded.pts, info_.time_base);
     frame.duration = Time::of(shown_ticks(decoded), info_.time_base);
     frame.color = frame_color(*decoded.frame);
-    if (info_.rotation % 180 != 0)
+    if (info_.rotation % 180 != 0) {
         frame.color.matrix = info_.color.matrix;
+        frame.color.chroma = info_.color.chroma;
+    }
     return frame;
 }
 

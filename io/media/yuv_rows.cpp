@@ -281,7 +281,8 @@ void encode_any(const float* rgb, const YuvPicture& picture) {
 }  // namespace
 
 bool has_row_path(const ChromaStep& step, ChromaLocation siting) {
-    const bool between_rows = siting != ChromaLocation::top && siting != ChromaLocation::top_left;
+    const bool between_rows = siting == ChromaLocation::left || siting == ChromaLocation::center ||
+                              siting == ChromaLocation::unspecified;
     return step.log2_width <= 1 && step.log2_height <= step.log2_width &&
            (step.log2_height == 0 || between_rows);
 }

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "io/media/inspect.h"
 #include "io/media/picture.h"
 #include "io/media/reader.h"
 #include "tests/cli/program.h"
@@ -261,6 +262,19 @@ TEST_CASE("encoder options, containers and rates are the user's to choose") {
         CHECK(done.error_lines() == 1);
         CHECK(done.error.find(words) != std::string::npos);
     }
+    // A device's encoder that is not here is told from a name that nobody knows.
+    const auto codecs = available_codecs();
+    for (const std::string codec : {"h264_nvenc", "h265_nvenc", "h264_qsv", "h265_qsv"}) {
+        if (std::find(codecs.begin(), codecs.end(), codec) != codecs.end())
+            continue;
+        const auto absent = shell(folder, c10::str("copy in.mkv -o b.mp4 --codec ", codec));
+        INFO(absent.error);
+        CHECK(absent.code == 2);
+        CHECK(absent.error_lines() == 1);
+        CHECK(absent.error.find(c10::str("'", codec, "' needs ")) != std::string::npos);
+    }
+    CHECK(shell(folder, "copy in.mkv -o b.mp4 --codec h264_frob").error.find("known: auto") !=
+          std::string::npos);
     const auto large = shell(folder, "copy in.mkv -o b.mp4 --max-pixels 6000");
     CHECK(large.code == 1);
     CHECK(large.error.find("limit of 6000 pixels") != std::string::npos);
@@ -280,16 +294,103 @@ TEST_CASE("a disk that fills up ends the run with one line and no file") {
 
 TEST_CASE("absurd sizes are refused before memory is asked for") {
     const TemporaryFolder folder;
-    // A valid PNG header of 60000x60000 whose data is missing, and its BMP kin.
-    std::string png("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0", 29);
-    png += std::string("\xde\xad\xbe\xef", 4) + std::string(600, '\x33');
-    std::ofstream(folder / "bomb.png", std::ios::binary) << png;
-    const auto done = weft_program({.arguments = {"stylize", (folder / "bomb.png").string(), "-p",
-                                                  "x", "-o", (folder / "out.png").string()},
-                                    .models = shelf(),
-                                    .meanwhile = {}});
-    INFO(done.error);
-    CHECK(done.code == 1);
-    CHECK(done.error_lines() == 1);
-    CHECK(done.peak_bytes < int64_t{400} << 20);
+    const auto bytes = [](const char* text, size_t size) { return std::string(text, size); };
+    const std::string rest(600, '\x33');
+    // Headers of 60,000 x 60,000 pixels and more whose data is missing.
+    const std::vector<std::pair<std::string, std::string>> bombs = {
+        {"bomb.png", bytes("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0"
+                           "\xde\xad\xbe\xef",
+                           33)},
+        {"bomb.bmp", bytes("BM\0\x10\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x60\xea\0\0\x60\xea\0\0"
+                           "\x01\0\x18\0\0\0\0\0",
+                           34)},
+        {"bomb.gif", bytes("GIF89a\xff\xff\xff\xff\xf7\0\0", 13) + std::string(768, '\x11') +
+                         bytes(",\0\0\0\0\xff\xff\xff\xff\0\x08", 11)},
+        {"bomb.ppm", "P6 60000 60000 255\n"},
+        {"bomb.y4m", "YUV4MPEG2 W60000 H60000 F25:1 Ip C420jpeg\nFRAME\n"},
+        {"bomb.jpg", bytes("\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03\x01\x11\0\x02\x11\x01"
+                           "\x03\x11\x01\xff\xda\0\x0c\x03\x01\0\x02\x11\x03\x11\0\x3f\0",
+                           35)},
+        {"bomb.tga", bytes("\0\0\x02\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\x18\0", 18)},
+    };
+    for (const auto& [name, header] : bombs) {
+        std::ofstream(folder / name, std::ios::binary) << header << rest;
+        const auto done = weft_program({.arguments = {"stylize", (folder / name).string(), "-p",
+                                                      "x", "-o", (folder / "out.png").string()},
+                                        .models = shelf(),
+                                        .meanwhile = {}});
+        INFO(name << ": " << done.error);
+        CHECK(done.code == 1);
+        CHECK(done.error_lines() == 1);
+        CHECK(done.peak_bytes < int64_t{400} << 20);
+    }
+    CHECK(names_in(folder).size() == bombs.size());
+}
+
+TEST_CASE("writing over IN is refused by whatever name or link it goes") {
+    const TemporaryFolder folder;
+    REQUIRE(shell(folder,
+                  "make 0.2 -c:v ffv1 in.mkv; mkdir sub; ln -s ../in.mkv sub/soft.mkv; ln in.mkv"
+                  " hard.mkv; md5sum in.mkv > sum")
+                .code == 0);
+    for (const std::string out :
+         {"in.mkv", "./sub/../in.mkv", "sub/soft.mkv", "hard.mkv", "\"$PWD/in.mkv\""}) {
+        const auto done = shell(folder, c10::str("copy in.mkv -y -o ", out));
+        INFO(out << ": " << done.error);
+        CHECK(done.code == 1);
+        CHECK(done.error_lines() == 1);
+    }
+    CHECK(shell(folder, "md5sum -c --status sum").code == 0);
+}
+
+TEST_CASE("scene-linear and log sources are edited in named colour spaces") {
+    const TemporaryFolder folder;
+    REQUIRE(shell(folder,
+                  "make 0.12 -vf format=gbrpf32le -compression zip1 -format half shot.%04d.exr;"
+                  "make 0.12 -c:v ffv1 -pix_fmt yuv422p10le log.mkv")
+                .code == 0);
+    const auto same = shell(folder,
+                            "copy shot.%04d.exr -o out.%04d.exr --colorspace ACEScg &&"
+                            "copy log.mkv -o out.mkv --codec ffv1 --colorspace logc3");
+    INFO(same.error);
+    REQUIRE(same.code == 0);
+    check_same_pixels(folder / "shot.%04d.exr", folder / "out.%04d.exr");
+    check_same_pixels(folder / "log.mkv", folder / "out.mkv");
+
+    const auto other =
+        shell(folder,
+              "copy shot.%04d.exr -o show.mp4 --codec h265 --colorspace ACEScg:sRGB:Rec.2100-PQ &&"
+              "ffprobe -v error -show_entries stream=color_transfer,color_space,pix_fmt -of csv=p=0"
+              " show.mp4");
+    INFO(other.error);
+    CHECK(other.out == "yuv420p10le,bt2020nc,smpte2084\n");
+    // An edit in log keeps its highlights: what was brightest stays beyond a display's white.
+    REQUIRE(shell(folder,
+                  "\"$WEFT\" stylize log.mkv -p x --strength 0.5 --steps 1 --guidance 1 -o e.mkv"
+                  " --codec ffv1 --colorspace logc3 --threads 1 --progress none")
+                .code == 0);
+    CHECK(frames_of(folder / "e.mkv").at(0).pixels.isfinite().all().item<bool>());
+
+    struct Wrong {
+        std::string options;
+        std::string words;
+        int code;
+    };
+
+    std::ofstream(folder / "broken.ocio") << "ocio_profile_version: 2\ncolorspaces: [";
+    for (const auto& [options, words, code] :
+         {Wrong{"--colorspace ACEScq", "near: ACEScg", 2},
+          Wrong{"--colorspace a:b:c:d", "IN[:MODEL[:OUT]]", 2},
+          Wrong{"--ocio builtin", "colorspace", 2},
+          Wrong{"--ocio none.ocio --colorspace ACEScg", "none.ocio", 1},
+          Wrong{"--ocio broken.ocio --colorspace ACEScg", "broken.ocio", 1}}) {
+        const auto done = shell(folder, c10::str("copy log.mkv -o b.mkv ", options));
+        INFO(options << "\n" << done.error);
+        CHECK(done.code == code);
+        CHECK(done.error_lines() == 1);
+        CHECK(done.error.find(words) != std::string::npos);
+    }
+    CHECK(shell(folder, "OCIO=broken.ocio copy log.mkv -o b.mkv --colorspace x").code == 1);
+    CHECK(shell(folder, "\"$WEFT\" inspect broken.ocio").code == 1);
+    CHECK(shell(folder, "\"$WEFT\" doctor").out.find("ARRI LogC4") != std::string::npos);
 }

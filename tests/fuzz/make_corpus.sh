@@ -3,7 +3,7 @@
 # a few hundred bytes to some kilobytes each: one a container, codec and kind of pixel.
 set -euo pipefail
 folder=${1:?usage: make_corpus.sh FOLDER}
-mkdir -p "$folder"/{media,plan,sequence}
+mkdir -p "$folder"/{media,plan,sequence,lut}
 picture='-f lavfi -i testsrc2=s=32x32:r=10:d=0.3'
 sound='-f lavfi -i sine=d=0.3:r=8000'
 
@@ -41,3 +41,8 @@ printf 'weft_plan = 1\nstrength = [ { at = 0, value = 0.1 }, { at = 2.5, value =
 printf 'shots/shot.%%04d.exr\0shot.0001.exr' >"$folder/sequence/percent"
 printf 'shot.####.png\0shot.12345.png' >"$folder/sequence/hashes"
 printf '%%d.tif\00029.97' >"$folder/sequence/plain"
+printf '0TITLE "a"\nDOMAIN_MIN 0 0 0\nLUT_1D_SIZE 2\n0 0 0\n1 1 1\n' >"$folder/lut/cube"
+printf '1Version 1\nFrom 0 1\nLength 2\nComponents 1\n{\n0\n1\n}\n' >"$folder/lut/spi1d"
+printf '2SPILUT 1.0\n3 3\n2 2 2\n0 0 0 0 0 0\n0 0 1 0 0 1\n' >"$folder/lut/spi3d"
+printf '31 0 0 0\n0 1 0 0\n0 0 1 0\n' >"$folder/lut/spimtx"
+printf '4<ProcessList><LUT3D><Array dim="2 2 2 3">0 0 0</Array></LUT3D></ProcessList>' >"$folder/lut/clf"

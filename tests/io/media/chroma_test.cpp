@@ -38,6 +38,9 @@ TEST_CASE("a colour ramp is placed where the siting says") {
     const torch::Tensor between_rows = y.slice(1, 0, 40, 2) + 0.5;
     CHECK(torch::allclose(
         inner(upsample_chroma(between_rows, {0, 1}, ChromaLocation::left, 40, 8), 1), inner(y, 1)));
+    const torch::Tensor lower = y.slice(1, 1, 40, 2);
+    CHECK(torch::allclose(inner(upsample_chroma(lower, {0, 1}, ChromaLocation::bottom, 40, 8), 1),
+                          inner(y, 1)));
     const torch::Tensor down = downsample_chroma(x.contiguous(), {1, 0}, ChromaLocation::left);
     CHECK(torch::allclose(down.narrow(2, 3, 14), left.narrow(2, 3, 14)));
 }
