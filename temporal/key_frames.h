@@ -19,7 +19,7 @@ struct KeyFrameOptions {
     int64_t most = 12;
     /// By the motion: the share of a frame, in [0, 1], that flow composed from the last key must
     /// still cover.
-    double coverage = 0.65;
+    double coverage = 0.8;
     /// Which flow counts as covering: the composed ways there and back agree within these limits.
     FlowChecks checks = {.consistency_ratio = 0.02, .consistency_px2 = 1};
 };

@@ -2,15 +2,20 @@
 
 #include <ATen/ATen.h>
 
+#include "temporal/smoothing.h"
+
 namespace weft {
 
 torch::Tensor steadied(const torch::Tensor& offset, const torch::Tensor& target,
                        const torch::Tensor& source) {
     // What motion must bring: mean absolute difference over the channels of 9x9 pixels.
     constexpr double gain = 0.5 / 255;
+    constexpr int64_t radius = 4;
     const auto misfit = [&](const torch::Tensor& seen) {
-        return at::avg_pool2d((target - seen).abs().mean(1, true), {9, 9}, {1, 1}, {4, 4},
-                              /*ceil_mode=*/false, /*count_include_pad=*/false);
+        const auto difference = target - seen;
+        // Moving along shading explains a slow change of light too, but is no motion.
+        return box_mean((difference - box_mean(difference, 2 * radius)).abs().mean(1, true),
+                        radius);
     };
     return offset * (misfit(source) > misfit(warp(source, offset)) + gain);
 }

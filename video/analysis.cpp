@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr uintmax_t cache_bytes = 8'000'000'000;
 // In the key, so that a new layout or method never meets old files.
-constexpr int layout_version = 2;
+constexpr int layout_version = 3;
 
 /// A working size with the given longer side, never larger than the source.
 Size analysis_size(const torch::Tensor& picture, int64_t longer_side) {
