@@ -16,7 +16,8 @@ enum class NoisePurpose : uint32_t {
     start = 0,
     step = 1,
     start_pieces = 2,  // cuts the pixels of `start` noise apart where it moves with the scene
-    step_pieces = 3
+    step_pieces = 3,
+    patches = 4  // places that patch_fill.h looks at
 };
 
 /// Names one stream of random numbers. Equal keys give equal numbers, on any machine of the same
