@@ -1,6 +1,9 @@
 #include "diffusion/frame_links.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <set>
+#include <vector>
 
 namespace weft {
 namespace {
@@ -27,7 +30,49 @@ void check_row(const FrameLinks& links, int64_t row) {
                     " is no frames away from row ", named[i]);
 }
 
+// Rows of the references next to a frame: the last before it, the first after it.
+std::vector<int64_t> around(std::span<const int64_t> references, int64_t frame) {
+    int64_t before = -1, after = -1;
+    for (int64_t row = 0; row < std::ssize(references); ++row) {
+        const int64_t number = references[row];
+        TORCH_CHECK(number != frame, "frame ", frame,
+                    " is a reference and stands among the others");
+        if (number < frame && (before < 0 || number > references[before]))
+            before = row;
+        if (number > frame && (after < 0 || number < references[after]))
+            after = row;
+    }
+    std::vector<int64_t> rows;
+    for (const int64_t row : {before, after})
+        if (row >= 0)
+            rows.push_back(row);
+    return rows;
+}
+
 }  // namespace
+
+FrameLinks shot_links(FrameLinks::Way way, std::span<const int64_t> references,
+                      std::span<const int64_t> others) {
+    const int64_t r = std::ssize(references);
+    const int64_t columns = way == FrameLinks::Way::attention ? 3 : 2;
+    FrameLinks links{.way = way,
+                     .references = r,
+                     .sees = torch::full({r + std::ssize(others), columns}, -1, torch::kInt64)};
+    links.distance = torch::ones(links.sees.sizes());
+    for (int64_t row = 1; row < r; ++row) links.sees[row][0] = 0;
+    for (int64_t i = 0; i < std::ssize(others); ++i) {
+        std::vector<int64_t> rows = around(references, others[i]);
+        if (way == FrameLinks::Way::attention && r > 0 &&
+            std::find(rows.begin(), rows.end(), 0) == rows.end())
+            rows.push_back(0);
+        for (int64_t j = 0; j < std::ssize(rows); ++j) {
+            links.sees[r + i][j] = rows[j];
+            links.distance[r + i][j] =
+                static_cast<float>(std::abs(references[rows[j]] - others[i]));
+        }
+    }
+    return links;
+}
 
 void check(const FrameLinks& links, int64_t n) {
     TORCH_CHECK(links.references >= 0 && links.references <= n, links.references,

@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
+#include <span>
 #include <string>
 
 namespace weft {
@@ -52,6 +54,14 @@ struct FrameLinks {
     std::string sites = {};
     Blend blend = Blend::distance;
 };
+
+/// The links of a stretch of a shot. The batch holds the references, the shot's anchor first, then
+/// the other frames, in the order given. Each reference sees the anchor, so that it comes to the
+/// same in every batch it is a reference of. Each other frame sees the references around it, one
+/// before and one after where there are two, and, with Way::attention, the anchor as well.
+/// @param references, others numbers of frames, all different
+FrameLinks shot_links(FrameLinks::Way way, std::span<const int64_t> references,
+                      std::span<const int64_t> others);
 
 /// Refuses (TORCH_CHECK) links that do not fit n rows.
 void check(const FrameLinks& links, int64_t n);

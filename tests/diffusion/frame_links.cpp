@@ -208,6 +208,68 @@ TEST_CASE("links that do not fit are refused", "[links]") {
             "unknown distance");
 }
 
+TEST_CASE("in a shot keys see the anchor and frames the keys around them", "[links]") {
+    const std::vector<int64_t> references = {0, 8, 16}, others = {9, 15, 20, 4};
+    const FrameLinks attention = shot_links(Way::attention, references, others);
+    check(attention, 7);
+    CHECK(attention.references == 3);
+    CHECK(attention.sees.equal(rows(
+        {{-1, -1, -1}, {0, -1, -1}, {0, -1, -1}, {1, 2, 0}, {1, 2, 0}, {2, 0, -1}, {0, 1, -1}})));
+    const FrameLinks tokens = shot_links(Way::tokens, references, others);
+    check(tokens, 7);
+    CHECK(tokens.sees.equal(rows({{-1, -1}, {0, -1}, {0, -1}, {1, 2}, {1, 2}, {2, -1}, {0, 1}})));
+    CHECK(tokens.distance.slice(0, 3).equal(
+        torch::tensor({1., 7., 7., 1., 4., 1., 4., 4.}).to(torch::kFloat32).view({4, 2})));
+    CHECK_THROWS_WITH(shot_links(Way::tokens, references, std::vector<int64_t>{8}),
+                      Catch::Contains("frame 8"));
+}
+
+TEST_CASE("a key comes to the same in every stretch it belongs to", "[links]") {
+    const Way way = GENERATE(Way::attention, Way::tokens);
+    const Frames all(6);  // frames 0, 8, 16, 4, 12, 20
+    const auto denoised = [&](const std::vector<int64_t>& batch, int64_t references) {
+        Frames some(1);
+        some.x = all.x.index_select(0, torch::tensor(batch));
+        some.source = all.source.index_select(0, torch::tensor(batch));
+        const std::vector<int64_t> numbers = {0, 8, 16, 4, 12, 20};
+        std::vector<int64_t> keys, others;
+        for (size_t i = 0; i < batch.size(); ++i)
+            (std::ssize(keys) < references ? keys : others).push_back(numbers[batch[i]]);
+        return some.denoised(shot_links(way, keys, others));
+    };
+    const torch::Tensor first = denoised({0, 1, 3}, 2);      // anchor, key 8, frame 4
+    const torch::Tensor second = denoised({0, 1, 2, 4}, 3);  // anchor, keys 8 and 16, frame 12
+    CHECK(difference(first[0], second[0]) < 1e-5);
+    CHECK(difference(first[1], second[1]) < 1e-5);
+    CHECK(difference(second[2], denoised({0, 2, 5}, 2)[1]) < 1e-5);
+    CHECK(difference(first[1], denoised({1, 0}, 1)[0]) > 1e-4);  // it does see the anchor
+}
+
+TEST_CASE("linked frames run with samplers of several calls a step", "[links]") {
+    const auto* name = GENERATE("ddim", "heun", "dpmpp_2m");
+    const Way way = GENERATE(Way::attention, Way::tokens);
+    const DiffusionModel& model = tiny(TinyFamily::plain);
+    const Sampler& sampler = sampler_named(name);
+    const auto steps = model.levels(sampler, 4);
+    FrameLinks links = shot_links(way, std::vector<int64_t>{0, 4}, std::vector<int64_t>{1, 2, 6});
+    const auto run = [&](const torch::Tensor& noise) {
+        Conditioning given{.text = model.encode_text({"pencil sketch"}), .negative = {}};
+        given.links = links;
+        const torch::InferenceMode inference;
+        return sample(sampler, model.denoise(given), noise, steps,
+                      sampler_options(sampler, model.schedule()));
+    };
+    const torch::Tensor noise = normal_noise({.seed = 12}, {5, 4, 6, 8});
+    const torch::Tensor whole = run(noise);
+    CHECK(run(noise).equal(whole));
+    // Rounding grows with what the steps amplify.
+    const double rounding = 1e-5 * whole.abs().max().item<double>();
+    links.rows_per_call = 1;
+    CHECK(difference(run(noise), whole) < rounding);
+    const torch::Tensor still = run(noise.narrow(0, 0, 1).repeat({5, 1, 1, 1}));
+    for (int64_t i = 1; i < 5; ++i) CHECK(difference(still[i], still[0]) < rounding);
+}
+
 TEST_CASE("the bank holds one state of each reference, however many frames follow", "[links]") {
     // Two sites of 12 tokens, width 3 and 5, which any number of frames pass through.
     const Weights weights = Weights::create(1);
