@@ -6,14 +6,15 @@
 A row is a mode: `independent` is each frame on its own with its own noise, as most tools edit video; `frames` the
 same with one noise for all; the others are weft's modes of that name. Prints a Markdown table with the means over
 prompts and, with several clips, a table each: warp error and drift as multiples of the source's own (`weft
-measure`), edit strength on the scale of 8 bits and against `independent`, seconds a frame. Options after `--` go
+measure`), edit strength on the scale of 8 bits and against `independent`, CPU seconds a frame on one thread
+(decoding, analysis, model loading and encoding among them). Options after `--` go
 to every `weft stylize`. The clips that were made stay in FOLDER for looking at.
 """
 import argparse
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 MODES = {
@@ -26,13 +27,18 @@ MODES = {
 PROMPTS = ["watercolor painting", "pencil sketch", "winter snow"]
 
 
+def cpu_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def edit(weft, clip, prompt, mode, out, extra):
-    """Seconds of the whole run."""
+    """CPU seconds of the whole run, on one thread: these do not depend on what else the machine does."""
     command = [weft, "stylize", str(clip), "-p", prompt, "-o", str(out), "-y", "-q", "--restart",
-               *MODES[mode], *extra]
-    start = time.monotonic()
+               "--threads", "1", *MODES[mode], *extra]
+    start = cpu_seconds()
     subprocess.run(command, check=True)
-    return time.monotonic() - start
+    return cpu_seconds() - start
 
 
 def measured(weft, clip, edits):
@@ -63,7 +69,7 @@ def mean(values):
 def print_table(clip, rows):
     frames = next(iter(rows.values()))[0][1]["integrity"]["frames"]
     print(f"\n`{clip.name}`, {frames} frames\n")
-    print("| mode | warp error | worst prompt | drift | edit strength | against independent | s a frame |")
+    print("| mode | warp error | worst prompt | drift | edit strength | against independent | CPU s a frame |")
     print("|---|---|---|---|---|---|---|")
     strength = {mode: [figures["summary"]["strength"] for _, figures in runs] for mode, runs in rows.items()}
     for mode, runs in rows.items():
