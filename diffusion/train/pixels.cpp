@@ -72,7 +72,7 @@ torch::Tensor blurred(const torch::Tensor& x, double sigma_px) {
     return resized(tapped(tapped(small, 3, weights), 2, weights), height, width);
 }
 
-torch::Tensor box_mean(const torch::Tensor& x, int64_t radius_px) {
+torch::Tensor mean_around(const torch::Tensor& x, int64_t radius_px) {
     const std::vector<double> weights(radius_px + 1, 1.0 / static_cast<double>(2 * radius_px + 1));
     return tapped(tapped(x, 3, weights), 2, weights);
 }
@@ -94,7 +94,7 @@ torch::Tensor kuwahara(const torch::Tensor& picture, int64_t radius_px) {
     // Mean colour and luma variance of the square around each px; squares are then picked by
     // moving.
     const auto grey = luma(picture);
-    const auto means = box_mean(torch::cat({picture, grey, grey * grey}, 1), near);
+    const auto means = mean_around(torch::cat({picture, grey, grey * grey}, 1), near);
     const auto variance = means.narrow(1, 4, 1) - means.narrow(1, 3, 1).square();
     const auto all = torch::cat({means.narrow(1, 0, 3), variance}, 1);
     auto best = moved(all, -far, -far);

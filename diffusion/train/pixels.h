@@ -15,7 +15,7 @@ namespace weft {
 torch::Tensor blurred(const torch::Tensor& x, double sigma_px);
 
 /// Mean over (2 radius + 1)^2 px; edges are replicated.
-torch::Tensor box_mean(const torch::Tensor& x, int64_t radius_px);
+torch::Tensor mean_around(const torch::Tensor& x, int64_t radius_px);
 
 /// x(row + dy, column + dx); edges are replicated.
 torch::Tensor moved(const torch::Tensor& x, int64_t dy, int64_t dx);
