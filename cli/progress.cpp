@@ -37,21 +37,37 @@ std::string clock_text(double seconds) {
 std::string sentence(const RunProgress& progress) {
     const auto total =
         progress.frames_total > 0 ? text("/%ld", static_cast<long>(progress.frames_total)) : "";
-    return text("frame %ld%s, %.2f frames/s, %s left", static_cast<long>(progress.frames_done),
-                total.c_str(), progress.frames_per_second(), clock_text(progress.left_s()).c_str());
+    const std::string what = std::string(progress.stage) == "analyse" ? "analyse: " : "";
+    return what + text("frame %ld%s, %.2f frames/s, %s left",
+                       static_cast<long>(progress.frames_done), total.c_str(),
+                       progress.frames_per_second(), clock_text(progress.left_s()).c_str());
 }
 
 std::string stage_text(const RunProgress& progress) {
-    return progress.step > 0 ? text("denoise %ld/%ld", static_cast<long>(progress.step),
-                                    static_cast<long>(progress.steps))
-                             : "encode";
+    return progress.step > 0 && std::string(progress.stage) == "denoise"
+               ? text("denoise %ld/%ld", static_cast<long>(progress.step),
+                      static_cast<long>(progress.steps))
+               : progress.stage;
 }
 
 std::string json_progress(const RunProgress& progress) {
-    return text(R"({"event":"progress","frames":%ld,"total":%ld,"step":%ld,"steps":%ld,)",
-                static_cast<long>(progress.frames_done), static_cast<long>(progress.frames_total),
-                static_cast<long>(progress.step), static_cast<long>(progress.steps)) +
-           text(R"("fps":%.4f,"left_s":%.1f})", progress.frames_per_second(), progress.left_s());
+    return text(R"({"event":"progress","stage":"%s","frames":%ld,"total":%ld,"step":%ld,)",
+                progress.stage, static_cast<long>(progress.frames_done),
+                static_cast<long>(progress.frames_total), static_cast<long>(progress.step)) +
+           text(R"("steps":%ld,"fps":%.4f,"left_s":%.1f})", static_cast<long>(progress.steps),
+                progress.frames_per_second(), progress.left_s());
+}
+
+/// A text as JSON writes it.
+std::string json_text(const std::string& words) {
+    std::string quoted = "\"";
+    for (const char c : words) {
+        if (c == '"' || c == '\\') {
+            quoted += '\\';
+        }
+        quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    }
+    return quoted + "\"";
 }
 
 double per_frame(const StageClock& clock, Stage stage, int64_t frames) {
@@ -143,6 +159,15 @@ void ProgressPrinter::show(const RunProgress& progress) {
     }
     shown_frames_ = progress.frames_done;
     last_ = now;
+}
+
+void ProgressPrinter::note(const std::string& words) {
+    clear_line();
+    if (mode_ == ProgressMode::json) {
+        print_line(R"({"event":"note","text":)" + json_text(words) + "}");
+    } else if (verbosity_ != Verbosity::quiet && mode_ != ProgressMode::none) {
+        print_line("weft: " + words);
+    }
 }
 
 void ProgressPrinter::draw_bar(const RunProgress& progress) {

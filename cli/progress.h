@@ -18,7 +18,9 @@ std::optional<ProgressMode> progress_mode_named(const std::string& name);
 
 /// Shows how far a run is: one redrawn line on a terminal (`bar`), a line every few seconds
 /// (`plain`), or one JSON object a line (`json`):
-///   {"event":"progress","frames":3,"total":100,"step":2,"steps":8,"fps":0.41,"left_s":236.1}
+///   {"event":"progress","stage":"denoise","frames":3,"total":100,"step":2,"steps":8,"fps":0.41,
+///    "left_s":236.1}
+///   {"event":"note","text":"segments 0-2 are there from an earlier run"}
 ///   {"event":"done","frames":100,"elapsed_s":243.1,"peak_rss_bytes":812345344,
 ///    "stages":{"denoise":{"seconds":201.2,"seconds_per_frame":2.012},...}}
 /// `automatic` is `bar` on a terminal and `plain` elsewhere; --quiet means `none`.
@@ -32,6 +34,8 @@ class ProgressPrinter {
     ~ProgressPrinter();
 
     void show(const RunProgress& progress);
+    /// Prints a line that is worth knowing before the run is over; not with --quiet.
+    void note(const std::string& text);
     /// Ends the line; prints warnings and, in verbose or json mode, the time of each stage.
     void finish(const RunReport& report, const StageClock& clock);
 

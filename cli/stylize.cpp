@@ -2,7 +2,13 @@
 #include <c10/util/StringUtil.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <cstdio>
+#include <optional>
+#include <string_view>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/models.h"
@@ -12,9 +18,12 @@
 #include "io/media/location.h"
 #include "io/media/output_file.h"
 #include "io/media/reader.h"
-#include "video/analysis.h"
+#include "io/media/segments.h"
+#include "video/clip_work.h"
+#include "video/in_between.h"
 #include "video/plan_file.h"
 #include "video/run.h"
+#include "video/work_folder.h"
 
 namespace weft {
 namespace {
@@ -22,6 +31,9 @@ namespace {
 struct StylizeOptions : PlanOptions {
     std::string in;
     std::string out;
+    bool restart = false;
+    bool keep_work = false;
+    std::string segments;  // "A-B"
 };
 
 /// Refuses an OUT that cannot be meant, before anything slow starts.
@@ -52,6 +64,7 @@ Job make_job(const StylizeOptions& options, const Plan& plan, const StreamInfo& 
              const std::filesystem::path& model) {
     RunChoices choices;
     choices.on_gpu = set_up_device(options).device.is_cuda();
+    choices.rereadable = locate_input(options.in).kind != Location::Kind::pipe;
     if (options.batch > 0) {
         choices.batch = options.batch;
     }
@@ -72,51 +85,164 @@ void check_picture(const std::filesystem::path& out, const Job& job) {
     }
 }
 
-/// Finds the clip's motion where the noise follows it; the source is read once more for that.
-void follow_clip(Job& job, const StylizeOptions& options, const Plan& plan,
-                 const Context& context) {
-    if (!job.noise.kind->moves) {
-        return;
+/// Reads "3-7" or "3".
+std::optional<std::pair<int64_t, int64_t>> parse_segments(const std::string& text) {
+    if (text.empty()) {
+        return std::nullopt;
     }
-    if (locate_input(options.in).kind == Location::Kind::pipe) {
-        throw UsageError("--noise", "a pipe cannot be read twice, which following its motion needs",
-                         "use --noise fixed, or make IN a file");
+    const auto number = [](std::string_view digits) {
+        int64_t value = -1;
+        const auto* end = digits.data() + digits.size();
+        const auto parsed = std::from_chars(digits.data(), end, value);
+        return parsed.ec == std::errc() && parsed.ptr == end ? value : -1;
+    };
+    const std::string_view all = text;
+    const auto dash = all.find('-');
+    const int64_t first = number(all.substr(0, dash));
+    const int64_t last = dash == std::string::npos ? first : number(all.substr(dash + 1));
+    if (first < 0 || last < first) {
+        throw UsageError("--segments", "'" + text + "' is no range of segments",
+                         "write e.g. 0-3; --dry-run lists them");
     }
-    const auto part =
-        c10::str("from ", plan.from, " to ", plan.to, options.keep_going ? " ..." : "");
-    follow_motion(job, analyse(open_video(options.in, read_options(options, plan, context)),
-                               {.reading = part, .stop = context.stop}));
+    return std::pair(first, last);
 }
 
-void stylize_clip(const StylizeOptions& options, const Plan& plan,
-                  const std::filesystem::path& model, const Context& context,
-                  ProgressPrinter& printer) {
-    auto source = open_video(options.in, read_options(options, plan, context));
-    auto job = make_job(options, plan, source->info(), model);
+/// Everything one run needs, so that its steps are functions of few arguments.
+struct Stylizing {
+    const StylizeOptions& options;
+    const Plan& plan;
+    const Context& context;
+    ProgressPrinter& printer;
+
+    RunOptions run_options() const {
+        return {.out = options.out,
+                .overwrite = options.overwrite,
+                .restart = options.restart,
+                .keep_work = options.keep_work,
+                .segments = parse_segments(options.segments),
+                .stop = context.stop,
+                .on_progress = [&to = printer](const RunProgress& now) { to.show(now); },
+                .on_note = [&to = printer](const std::string& text) { to.note(text); }};
+    }
+
+    ClipSource source() const {
+        return {options.in, read_options(options, plan, context), parse_rate(plan.fps)};
+    }
+};
+
+/// The analysis and the storyboard, with progress.
+ClipWork lay_out_clip(Job& job, const Stylizing& run, StageClock& clock) {
+    const StageClock::Lap lap(clock, Stage::analyse);
+    const auto start = std::chrono::steady_clock::now();
+    return lay_out(job, run.source(), run.context.stop, [&](int64_t frames) {
+        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+        run.printer.show({.stage = "analyse",
+                          .frames_done = frames,
+                          .frames_total = job.frames,
+                          .elapsed_s = elapsed.count()});
+    });
+}
+
+/// Whether a clip is worked through in segments; what can be read once, or is a picture, is edited
+/// as it comes.
+bool in_segments(const Job& job, const Stylizing& run, const StreamInfo& info) {
+    if (locate_input(run.options.in).kind == Location::Kind::pipe) {
+        if (job.noise.kind->moves) {
+            throw UsageError("--noise",
+                             "a pipe cannot be read twice, which following its motion needs",
+                             "use --noise fixed, or make IN a file");
+        }
+        return false;
+    }
+    return needs_analysis(job) || run.options.out.empty() ||
+           can_join(run.options.out, info,
+                    {.codec = job.plan.codec,
+                     .container = job.plan.container.empty() ? "auto" : job.plan.container,
+                     .encoder_options = job.plan.encoder_opts,
+                     .crf = job.plan.crf});
+}
+
+void print_plan(Job& job, const Stylizing& run, const StreamInfo& info) {
+    StageClock clock;
+    std::string board;
+    if (in_segments(job, run, info)) {
+        board = describe(lay_out_clip(job, run, clock).board);
+    }
+    std::fputs((describe(job) + board).c_str(), stdout);
+}
+
+/// Says how the frames are made, where the user left it to weft.
+void tell_mode(const Job& job, const Stylizing& run) {
+    if (run.plan.mode.empty() || run.plan.mode == "auto") {
+        run.printer.note("mode " + job.plan.mode + ": " + job.between->help);
+    }
+}
+
+void stylize_clip(const Stylizing& run, const std::filesystem::path& model) {
+    const auto& options = run.options;
+    auto source = open_video(options.in, read_options(options, run.plan, run.context));
+    const StreamInfo info = source->info();
+    auto job = make_job(options, run.plan, info, model);
     if (options.dry_run) {
-        std::fputs(describe(job).c_str(), stdout);
+        print_plan(job, run, info);
         return;
     }
     check_picture(options.out, job);
-    follow_clip(job, options, plan, context);
+    tell_mode(job, run);
     StageClock clock;
-    const Editor editor(DiffusionModel::load(model, options.device, model_options(job.plan)), job);
-    const auto report = run(editor, std::move(source),
-                            {.out = options.out,
-                             .overwrite = options.overwrite,
-                             .stop = context.stop,
-                             .on_progress = [&](const RunProgress& now) { printer.show(now); }},
-                            clock);
-    printer.finish(report, clock);
+    const auto load = [&] {
+        return Editor(DiffusionModel::load(model, options.device, model_options(job.plan)), job);
+    };
+    if (!in_segments(job, run, info)) {
+        run.printer.finish(weft::run(load(), std::move(source), run.run_options(), clock), clock);
+        return;
+    }
+    source.reset();
+    const ClipWork work = lay_out_clip(job, run, clock);
+    run.printer.finish(run_clip({.job = job,
+                                 .work = work,
+                                 .model = model,
+                                 .placement = choose_placement(options.device),
+                                 .load = load},
+                                run.run_options(), clock),
+                       clock);
+    if (!options.segments.empty()) {
+        run.printer.note("segments " + options.segments + " of " +
+                         std::to_string(work.board.segments.size()) + " are in '" +
+                         work_folder_of(options.out).string() +
+                         "'; 'weft join' makes OUT of all parts");
+    }
+}
+
+bool edits_nothing(const Plan& plan) {
+    const auto& keys = plan.strength.keys;
+    return !keys.empty() &&
+           std::all_of(keys.begin(), keys.end(), [](const auto& key) { return key.value <= 0; });
+}
+
+/// Strength 0: the source's pixels, encoded; no model and no analysis.
+void copy_clip(const Stylizing& run) {
+    if (!run.options.segments.empty()) {
+        throw UsageError("--segments", "strength 0 edits nothing", "leave --segments out");
+    }
+    auto source = open_video(run.options.in, read_options(run.options, run.plan, run.context));
+    const auto job = resolve(run.plan, source->info(), {}, {.rereadable = true});
+    check_picture(run.options.out, job);
+    StageClock clock;
+    run.printer.finish(run_untouched(job, std::move(source), run.run_options(), clock), clock);
 }
 
 void stylize(const StylizeOptions& options, const Context& context) {
     const Plan plan = collect_plan(options);
     check_given(options, plan);
     check_out(options);
-    const auto model = locate_model(plan.model, context);
     ProgressPrinter printer(*progress_mode_named(options.progress), context.verbosity);
-    stylize_clip(options, plan, model, context, printer);
+    const Stylizing run{options, plan, context, printer};
+    if (edits_nothing(plan) && !options.dry_run && options.save_plan.empty()) {
+        copy_clip(run);
+    } else {
+        stylize_clip(run, locate_model(plan.model, context));
+    }
 }
 
 }  // namespace
@@ -134,6 +260,15 @@ void add_stylize(CLI::App& command, Context& context) {
         ->type_name("OUT")
         ->group("Output");
     add_plan_options(command, options);
+    command.add_flag("--restart", options->restart, "ignore what an earlier run left in OUT.weft")
+        ->group("Run");
+    command.add_flag("--keep-work", options->keep_work, "leave OUT.weft when OUT is whole")
+        ->group("Run");
+    command
+        .add_option("--segments", options->segments,
+                    "make these segments only, into OUT.weft, for 'weft join'")
+        ->type_name("A-B")
+        ->group("Run");
     command.footer([&context] { return model_help(context); });
     command.callback([options, &context] { stylize(*options, context); });
 }

@@ -95,7 +95,7 @@ void analyse_into(const fs::path& folder, FrameSource& source, const AnalysisOpt
     const auto estimator = make_flow_estimator(options.estimator);
     AnalysisWriter writer(folder);
     CutDetector detector;
-    std::vector<int64_t> index;
+    std::vector<ClipFrame> frames;
     torch::Tensor before;
     while (auto frame = source.next()) {
         if (options.stop != nullptr && options.stop->load()) {
@@ -104,64 +104,59 @@ void analyse_into(const fs::path& folder, FrameSource& source, const AnalysisOpt
         const auto picture = frame->pixels.slice(0, 0, 3).clamp(0, 1);
         const auto now = resized(picture.unsqueeze(0), analysis_size(picture, options.longer_side));
         detector.put(now[0]);
-        writer.put(frame->index, motion_between(*estimator, now, before.defined() ? before : now,
-                                                options.checks));
-        index.push_back(frame->index);
+        frames.push_back({frame->index, frame->time, frame->duration});
+        if (options.motion) {
+            writer.put(
+                motion_between(*estimator, now, before.defined() ? before : now, options.checks));
+        }
         before = now;
         if (options.on_frame) {
-            options.on_frame(static_cast<int64_t>(index.size()));
+            options.on_frame(static_cast<int64_t>(frames.size()));
         }
     }
-    if (index.empty()) {
+    if (frames.empty()) {
         throw Error(source.info().path.string(), "has no frame in the chosen part",
                     "check --from and --to");
     }
-    std::vector<int64_t> shots{index.front()};
+    std::vector<int64_t> shots{frames.front().index};
     for (const int64_t cut : detector.finish()) {
-        shots.push_back(index.at(cut));
+        shots.push_back(frames.at(cut).index);
     }
-    writer.finish(shots);
+    writer.finish(frames, shots);
 }
 
 std::string settings_text(const AnalysisOptions& options) {
     const FlowChecks& checks = options.checks;
     return c10::str("analysis ", layout_version, " ", options.longer_side, " ", options.estimator,
                     " ", checks.consistency_ratio, " ", checks.consistency_px2, " ",
-                    checks.boundary_ratio, " ", checks.boundary_px2, " ", checks.photometric, " ",
-                    options.reading);
-}
-
-/// Names a source's content and the settings. An image sequence may be many gigabytes, so its files
-/// count by name, size and time of change.
-std::string source_key(const fs::path& path, const std::string& settings) {
-    const Location place = locate_input(path);
-    TORCH_CHECK(place.kind != Location::Kind::pipe, "a pipe cannot be analysed and edited");
-    if (place.kind == Location::Kind::file) {
-        return content_key(path, settings);
-    }
-    std::string text = settings;
-    for (const auto& [number, file] : place.pattern.files()) {
-        text += c10::str("\n", file.string(), " ", fs::file_size(file), " ",
-                         fs::last_write_time(file).time_since_epoch().count());
-    }
-    return content_key({}, text);
+                    checks.boundary_ratio, " ", checks.boundary_px2, " ", checks.photometric,
+                    options.motion ? " " : " still ", options.reading);
 }
 
 }  // namespace
 
 struct ClipAnalysis::Store {
     fs::path folder;
-    std::vector<int64_t> index;
+    std::vector<ClipFrame> frames;
     std::vector<int64_t> shots;
     torch::Tensor valid_share;  // [frames] f32
     std::mutex mutex;
     std::string open_name;  // of `open`
     std::unique_ptr<SafeTensors> open;
 
+    std::optional<int64_t> find(int64_t frame) const {
+        const auto found = std::lower_bound(
+            frames.begin(), frames.end(), frame,
+            [](const ClipFrame& entry, int64_t wanted) { return entry.index < wanted; });
+        return found != frames.end() && found->index == frame
+                   ? std::optional<int64_t>(found - frames.begin())
+                   : std::nullopt;
+    }
+
     int64_t row_of(int64_t frame) const {
-        const auto found = std::lower_bound(index.begin(), index.end(), frame);
-        TORCH_CHECK(found != index.end() && *found == frame, "frame ", frame, " was not analysed");
-        return found - index.begin();
+        const auto found = find(frame);
+        TORCH_CHECK(found, "frame ", frame, " was not analysed");
+        return *found;
     }
 
     /// The file of a row; the last one stays mapped.
@@ -189,16 +184,12 @@ struct ClipAnalysis::Store {
 ClipAnalysis::ClipAnalysis(const fs::path& folder) : store_(std::make_unique<Store>()) {
     const SafeTensors found(folder / "index.safetensors");
     store_->folder = folder;
-    store_->index = numbers(found.tensor("index"));
+    store_->frames = clip_frames(found.tensor("frames"), folder);
     store_->shots = numbers(found.tensor("shots"));
     store_->valid_share = found.tensor("valid_share").to(torch::kFloat32).clone();
-    const auto rising = [](const std::vector<int64_t>& values) {
-        return std::is_sorted(values.begin(), values.end());
-    };
-    if (store_->index.empty() || store_->shots.empty() ||
-        store_->shots.front() != store_->index.front() || !rising(store_->index) ||
-        !rising(store_->shots) ||
-        store_->valid_share.numel() != static_cast<int64_t>(store_->index.size())) {
+    if (store_->shots.empty() || store_->shots.front() != store_->frames.front().index ||
+        !std::is_sorted(store_->shots.begin(), store_->shots.end()) ||
+        store_->valid_share.numel() != frames()) {
         throw Error(folder.string(), "is no analysis of a clip", "delete the folder");
     }
 }
@@ -206,7 +197,15 @@ ClipAnalysis::ClipAnalysis(const fs::path& folder) : store_(std::make_unique<Sto
 ClipAnalysis::~ClipAnalysis() = default;
 
 int64_t ClipAnalysis::frames() const {
-    return static_cast<int64_t>(store_->index.size());
+    return static_cast<int64_t>(store_->frames.size());
+}
+
+const std::vector<ClipFrame>& ClipAnalysis::list() const {
+    return store_->frames;
+}
+
+std::optional<int64_t> ClipAnalysis::place_of(int64_t frame) const {
+    return store_->find(frame);
 }
 
 const std::vector<int64_t>& ClipAnalysis::shots() const {
@@ -240,6 +239,20 @@ fs::path analysis_cache() {
     return fs::path(home != nullptr ? home : ".") / ".cache" / "weft" / "analysis";
 }
 
+std::string source_key(const fs::path& path, const std::string& settings) {
+    const Location place = locate_input(path);
+    TORCH_CHECK(place.kind != Location::Kind::pipe, "a pipe cannot be analysed and edited");
+    if (place.kind == Location::Kind::file) {
+        return content_key(path, settings);
+    }
+    std::string text = settings;
+    for (const auto& [number, file] : place.pattern.files()) {
+        text += c10::str("\n", file.string(), " ", fs::file_size(file), " ",
+                         fs::last_write_time(file).time_since_epoch().count());
+    }
+    return content_key({}, text);
+}
+
 std::shared_ptr<const ClipAnalysis> analyse(std::unique_ptr<FrameSource> source,
                                             const AnalysisOptions& options) {
     const fs::path cache = options.cache.empty() ? analysis_cache() : options.cache;
@@ -263,6 +276,9 @@ int64_t JobMotion::shot_start(int64_t frame) const {
 }
 
 FlowPair JobMotion::into(int64_t frame, int64_t height, int64_t width) const {
+    if (!analysis_->place_of(frame)) {  // a number that the clip leaves out: nothing moves
+        return {identity_flow(1, height, width), identity_flow(1, height, width)};
+    }
     const auto motion = analysis_->motion_into(frame);
     const auto grown = [](int64_t side, int64_t whole, int64_t part) {
         return std::llround(static_cast<double>(side * whole) / static_cast<double>(part)) - side;

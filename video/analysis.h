@@ -13,6 +13,7 @@
 #include "io/media/frame.h"
 #include "temporal/flow.h"
 #include "temporal/noise_chain.h"
+#include "video/clip.h"
 #include "video/job.h"
 
 namespace weft {
@@ -29,12 +30,17 @@ class ClipAnalysis {
     ClipAnalysis& operator=(const ClipAnalysis&) = delete;
 
     int64_t frames() const;
+    /// All frames, by their places.
+    const std::vector<ClipFrame>& list() const;
+    /// Place of the frame of that number; nullopt where it is none of the clip's.
+    std::optional<int64_t> place_of(int64_t frame) const;
     /// Numbers (Frame::index) of the frames that begin a shot, rising; the clip's first is one.
     const std::vector<int64_t>& shots() const;
     /// The begin of the shot that holds a frame.
     int64_t shot_start(int64_t frame) const;
     /// Motion from the frame before into `frame`, on the analysis grid, [1, 2, h, w] float32; only
-    /// for a frame after the clip's first. Across a cut it means nothing.
+    /// for a frame after the clip's first, and only where motion was asked for. "Before" is the
+    /// place before, whatever its number. Across a cut it means nothing.
     FlowPair motion_into(int64_t frame) const;
     /// Share of a frame's pixels whose backward flow is valid; 0 at the clip's first.
     double valid_share(int64_t frame) const;
@@ -52,6 +58,8 @@ struct AnalysisOptions {
     int64_t longer_side = 512;
     std::string estimator = "dis";
     FlowChecks checks = {};
+    /// Whether flow is estimated; without it shots and times are found alone, many times faster.
+    bool motion = true;
     /// What the frames depend on beside the source's file: the part that is read, a new rate.
     std::string reading = {};
     /// Folder that keeps analyses from run to run.
@@ -63,6 +71,10 @@ struct AnalysisOptions {
 
 /// $XDG_CACHE_HOME/weft/analysis, or ~/.cache/weft/analysis.
 std::filesystem::path analysis_cache();
+
+/// A name for what a file holds (image sequences count by their files' names, sizes and times of
+/// change) and for a text: 16 hexadecimal digits. Throws Error where it cannot be read.
+std::string source_key(const std::filesystem::path& path, const std::string& text);
 
 /// Reads all frames of a source once and finds cuts and motion, or opens what an earlier run found
 /// for the same file and settings. About 0.2 MB a frame for a 16:9 clip. The folder appears in the

@@ -60,7 +60,35 @@ uintmax_t bytes_in(const fs::path& folder) {
     return bytes;
 }
 
+torch::Tensor frame_rows(const std::vector<ClipFrame>& frames) {
+    std::vector<int64_t> flat;
+    flat.reserve(frames.size() * 5);
+    for (const ClipFrame& frame : frames) {
+        flat.insert(flat.end(), {frame.index, frame.time.num(), frame.time.den(),
+                                 frame.duration.num(), frame.duration.den()});
+    }
+    return torch::tensor(flat, torch::kInt64).view({-1, 5});
+}
+
 }  // namespace
+
+std::vector<ClipFrame> clip_frames(const torch::Tensor& rows, const fs::path& folder) {
+    const Error wrong(folder.string(), "is no analysis of a clip", "delete the folder");
+    if (rows.dim() != 2 || rows.size(1) != 5 || rows.size(0) < 1 || rows.dtype() != torch::kInt64) {
+        throw wrong;
+    }
+    const auto values = rows.contiguous();
+    const auto* row = values.data_ptr<int64_t>();
+    std::vector<ClipFrame> frames;
+    frames.reserve(static_cast<size_t>(values.size(0)));
+    for (int64_t i = 0; i < values.size(0); ++i, row += 5) {
+        if (row[2] <= 0 || row[4] <= 0 || (!frames.empty() && row[0] <= frames.back().index)) {
+            throw wrong;
+        }
+        frames.push_back({row[0], Time(row[1], row[2]), Time(row[3], row[4])});
+    }
+    return frames;
+}
 
 std::string motion_file(int64_t row) {
     std::array<char, 48> name{};
@@ -71,10 +99,9 @@ std::string motion_file(int64_t row) {
 
 AnalysisWriter::AnalysisWriter(fs::path folder) : folder_(std::move(folder)) {}
 
-void AnalysisWriter::put(int64_t index, const FlowPair& motion) {
+void AnalysisWriter::put(const FlowPair& motion) {
     share_.push_back(
-        index_.empty() ? 0 : motion.backward.valid.to(torch::kFloat32).mean().item<double>());
-    index_.push_back(index);
+        share_.empty() ? 0 : motion.backward.valid.to(torch::kFloat32).mean().item<double>());
     pending_.push_back(motion);
     if (static_cast<int64_t>(pending_.size()) == motion_rows_per_file) {
         write_rows();
@@ -85,7 +112,7 @@ void AnalysisWriter::write_rows() {
     if (pending_.empty()) {
         return;
     }
-    const auto last = static_cast<int64_t>(index_.size()) - 1;
+    const auto last = static_cast<int64_t>(share_.size()) - 1;
     const auto rows = [&](auto part, auto way, torch::ScalarType type) {
         return stacked(pending_, part, way, type);
     };
@@ -98,10 +125,12 @@ void AnalysisWriter::write_rows() {
     pending_.clear();
 }
 
-void AnalysisWriter::finish(const std::vector<int64_t>& shots) {
+void AnalysisWriter::finish(const std::vector<ClipFrame>& frames,
+                            const std::vector<int64_t>& shots) {
     write_rows();
+    share_.resize(frames.size());
     save_safetensors(folder_ / "index.safetensors",
-                     {{"index", torch::tensor(index_, torch::kInt64)},
+                     {{"frames", frame_rows(frames)},
                       {"shots", torch::tensor(shots, torch::kInt64)},
                       {"valid_share", torch::tensor(share_, torch::kFloat32)}});
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "temporal/noise_warp.h"
+#include "video/clip.h"
 
 namespace weft {
 
@@ -30,19 +31,21 @@ class AnalysisWriter {
   public:
     explicit AnalysisWriter(std::filesystem::path folder);
 
-    /// The next frame and how it came from the one before; any motion for the first.
-    void put(int64_t index, const FlowPair& motion);
+    /// How the next frame came from the one before; any motion for the first. All frames or none.
+    void put(const FlowPair& motion);
     /// Completes the folder. `shots` are frame numbers.
-    void finish(const std::vector<int64_t>& shots);
+    void finish(const std::vector<ClipFrame>& frames, const std::vector<int64_t>& shots);
 
   private:
     void write_rows();
 
     std::filesystem::path folder_;
-    std::vector<int64_t> index_;
     std::vector<double> share_;
     std::vector<FlowPair> pending_;
 };
+
+/// Frames as AnalysisWriter keeps them, [n, 5] i64. Throws Error naming `folder` for anything else.
+std::vector<ClipFrame> clip_frames(const torch::Tensor& rows, const std::filesystem::path& folder);
 
 /// A key for a cache: 16 hexadecimal digits that depend on a text and on a file's bytes, where its
 /// path is not empty. Throws Error where the file cannot be read.

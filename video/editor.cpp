@@ -10,19 +10,6 @@
 namespace weft {
 namespace {
 
-/// Times a stage where someone watches.
-class OptionalLap {
-  public:
-    OptionalLap(const RenderWatch& watch, Stage stage) {
-        if (watch.clock != nullptr) {
-            lap_.emplace(*watch.clock, stage);
-        }
-    }
-
-  private:
-    std::optional<StageClock::Lap> lap_;
-};
-
 SamplerOptions run_options(const Job& job, const Schedule& schedule, std::span<const int64_t> index,
                            const torch::Tensor& like, const RenderWatch& watch) {
     SamplerOptions options = sampler_options(*job.sampler, schedule);
@@ -57,26 +44,39 @@ std::vector<std::string> texts_of(const Curve<std::string>& prompt) {
     return texts;
 }
 
-FrameBatch select(const FrameBatch& batch, const std::vector<int64_t>& places) {
-    FrameBatch chosen{batch.pictures.index_select(0, torch::tensor(places)), {}, {}};
-    for (const int64_t place : places) {
-        chosen.index.push_back(batch.index.at(place));
-        chosen.time_s.push_back(batch.time_s.at(place));
-    }
-    return chosen;
-}
-
-void check(const FrameBatch& batch, const Fit& fit) {
-    const auto count = static_cast<int64_t>(batch.index.size());
-    TORCH_CHECK(batch.pictures.sizes() ==
-                    torch::IntArrayRef({count, 3, fit.source.height, fit.source.width}),
-                "frames of shape ", batch.pictures.sizes(), ", job for ", fit.source.width, "x",
-                fit.source.height);
-    TORCH_CHECK(batch.time_s.size() == batch.index.size(), count, " frames but ",
+void check(const FrameBatch& batch, const Size& size) {
+    TORCH_CHECK(
+        batch.pictures.sizes() == torch::IntArrayRef({batch.size(), 3, size.height, size.width}),
+        "frames of shape ", batch.pictures.sizes(), ", expected ", size.width, "x", size.height);
+    TORCH_CHECK(batch.time_s.size() == batch.index.size(), batch.size(), " frames but ",
                 batch.time_s.size(), " times");
 }
 
 }  // namespace
+
+FrameBatch FrameBatch::select(std::span<const int64_t> places) const {
+    const std::vector<int64_t> rows(places.begin(), places.end());
+    FrameBatch chosen{pictures.index_select(0, torch::tensor(rows)), {}, {}};
+    for (const int64_t place : rows) {
+        chosen.index.push_back(index.at(place));
+        chosen.time_s.push_back(time_s.at(place));
+    }
+    return chosen;
+}
+
+FrameBatch FrameBatch::joined(const std::vector<FrameBatch>& parts) {
+    FrameBatch all;
+    std::vector<torch::Tensor> pictures;
+    for (const FrameBatch& part : parts) {
+        if (part.size() > 0) {
+            pictures.push_back(part.pictures);
+        }
+        all.index.insert(all.index.end(), part.index.begin(), part.index.end());
+        all.time_s.insert(all.time_s.end(), part.time_s.begin(), part.time_s.end());
+    }
+    all.pictures = torch::cat(pictures);
+    return all;
+}
 
 std::vector<NoiseStep> steps_for_strength(const DiffusionModel& model, const Job& job,
                                           double strength) {
@@ -106,50 +106,87 @@ Editor::Editor(std::shared_ptr<const DiffusionModel> model, Job job)
 }
 
 torch::Tensor Editor::render(const FrameBatch& batch, const RenderWatch& watch) const {
+    check(batch, job_.fit.source);
+    const FrameBatch small{shrunk(batch.pictures), batch.index, batch.time_s};
+    return finish(batch, small.pictures, edit(small, watch), watch);
+}
+
+torch::Tensor Editor::shrunk(const torch::Tensor& pictures) const {
     const torch::InferenceMode no_gradients;
-    check(batch, job_.fit);
+    return to_content(pictures, job_.fit);
+}
+
+torch::Tensor Editor::edit(const FrameBatch& small, const RenderWatch& watch) const {
+    const torch::InferenceMode no_gradients;
+    check(small, job_.fit.content);
     // Frames of one strength share their noise levels and so can run together.
     std::map<double, std::vector<int64_t>> by_strength;
-    for (size_t i = 0; i < batch.index.size(); ++i) {
-        by_strength[job_.strength(batch.time_s[i])].push_back(static_cast<int64_t>(i));
+    for (int64_t i = 0; i < small.size(); ++i) {
+        by_strength[job_.strength(small.time_s[i])].push_back(i);
     }
     if (by_strength.size() == 1) {
-        return render_at(batch, by_strength.begin()->first, watch);
+        return edit_at(small, by_strength.begin()->first, watch);
     }
-    auto result = torch::empty_like(batch.pictures);
+    auto result = torch::empty_like(small.pictures);
     for (const auto& [strength, places] : by_strength) {
         result.index_copy_(0, torch::tensor(places),
-                           render_at(select(batch, places), strength, watch));
+                           edit_at(small.select(places), strength, watch));
     }
     return result;
 }
 
-torch::Tensor Editor::render_at(const FrameBatch& batch, double strength,
-                                const RenderWatch& watch) const {
+torch::Tensor Editor::edit_at(const FrameBatch& small, double strength,
+                              const RenderWatch& watch) const {
     if (strength <= 0) {
-        return batch.pictures;
+        return small.pictures;
     }
-    const auto device = model_->placement().device;
-    torch::Tensor pictures;  // [n, 3, source]
+    torch::Tensor pictures;  // [n, 3, content]
     torch::Tensor source;    // [n, c, h/8, w/8]
     {
-        const OptionalLap lap(watch, Stage::encode_latents);
-        pictures = batch.pictures.to(device);
-        source = model_->encode(to_model(pictures, job_.fit));
+        const StageClock::Lap lap(watch.clock, Stage::encode_latents);
+        pictures = small.pictures.to(model_->placement().device);
+        source = model_->encode(padded(pictures, job_.fit));
     }
-    const auto latents = denoised(source, batch, strength, watch);
-    const OptionalLap lap(watch, Stage::decode_latents);
-    auto edited = from_model(model_->decode(latents), job_.fit);
+    const auto latents = denoised(source, small, strength, watch);
+    const StageClock::Lap lap(watch.clock, Stage::decode_latents);
+    auto edited = cropped(model_->decode(latents), job_.fit);
     if (strength < 1) {
-        const auto held = from_model(model_->decode(source), job_.fit);
+        const auto held = cropped(model_->decode(source), job_.fit);
         edited = edited + (1 - strength) * (pictures - held);
     }
-    return edited.clamp(0, 1).cpu();
+    return edited.cpu();
+}
+
+torch::Tensor Editor::finish(const FrameBatch& batch, const torch::Tensor& small,
+                             const torch::Tensor& edited, const RenderWatch& watch) const {
+    const torch::InferenceMode no_gradients;
+    check(batch, job_.fit.source);
+    const StageClock::Lap lap(watch.clock, Stage::finish);
+    const auto device = model_->placement().device;
+    const auto enlarged = [&](const torch::Tensor& pictures) {
+        return resized(pictures.to(device), job_.fit.source);
+    };
+    std::vector<torch::Tensor> finished;
+    for (int64_t i = 0; i < batch.size(); ++i) {
+        const double strength = job_.strength(batch.time_s[i]);
+        const auto picture = batch.pictures.slice(0, i, i + 1);  // [1, 3, source]
+        if (strength <= 0) {
+            finished.push_back(picture);
+            continue;
+        }
+        auto large = enlarged(edited.slice(0, i, i + 1));
+        if (strength < 1) {
+            large =
+                large + (1 - strength) * (picture.to(device) - enlarged(small.slice(0, i, i + 1)));
+        }
+        finished.push_back(large.clamp(0, 1).cpu());
+    }
+    return torch::cat(finished);
 }
 
 torch::Tensor Editor::denoised(const torch::Tensor& source, const FrameBatch& batch,
                                double strength, const RenderWatch& watch) const {
-    const OptionalLap lap(watch, Stage::denoise);
+    const StageClock::Lap lap(watch.clock, Stage::denoise);
     const auto steps = steps_for_strength(*model_, job_, strength);
     const auto noise =
         draw_noise(job_, NoisePurpose::start, 0, batch.index, source.sizes().slice(1))
@@ -199,12 +236,12 @@ torch::Tensor generate(const DiffusionModel& model, const Job& job, std::span<co
                                     .guidance_rescale = *job.plan.guidance_rescale};
     torch::Tensor latents;
     {
-        const OptionalLap lap(watch, Stage::denoise);
+        const StageClock::Lap lap(watch.clock, Stage::denoise);
         latents = sample(*job.sampler, model.denoise(conditioning), start, steps,
                          run_options(job, model.schedule(), index, start, watch));
     }
-    const OptionalLap lap(watch, Stage::decode_latents);
-    return from_model(model.decode(latents), job.fit).clamp(0, 1).cpu();
+    const StageClock::Lap lap(watch.clock, Stage::decode_latents);
+    return resized(cropped(model.decode(latents), job.fit), job.fit.source).clamp(0, 1).cpu();
 }
 
 }  // namespace weft

@@ -15,16 +15,25 @@ namespace weft {
 
 /// Frames of a clip that are edited together.
 struct FrameBatch {
-    torch::Tensor pictures;      // [n, 3, h, w] RGB in [0, 1], at the source's size
+    torch::Tensor pictures;      // [n, 3, h, w] RGB in [0, 1], at the source's or content size
     std::vector<int64_t> index;  // n frame numbers in the clip; they choose the noise
     std::vector<double> time_s;  // n times from the clip's first frame; curves are read there
+
+    int64_t size() const { return static_cast<int64_t>(index.size()); }
+
+    /// The frames at these places of the batch.
+    FrameBatch select(std::span<const int64_t> places) const;
+    /// These frames and then those.
+    static FrameBatch joined(const std::vector<FrameBatch>& parts);
 };
 
 /// What a caller may watch while frames are made; every member may be empty.
 struct RenderWatch {
     StageClock* clock = nullptr;
     /// After each denoising step; what it throws ends the render.
-    std::function<void()> on_step;
+    std::function<void()> on_step = {};
+    /// From time to time where nothing is denoised; what it throws ends the work.
+    std::function<void()> on_pause = {};
 };
 
 /// The heart of weft: a pure function from source frames to edited frames. The same frame numbers,
@@ -34,20 +43,35 @@ class Editor {
     /// Encodes the job's prompts once.
     Editor(std::shared_ptr<const DiffusionModel> model, Job job);
 
-    /// Edits frames. Strength 0 gives the very pixels back. Below 1 the frame is taken to the noise
-    /// level of that strength and denoised from there, and the part of the source that the model's
-    /// latents cannot hold is added back by (1 - strength), so that the change starts at nothing
-    /// and grows, for every family of models.
-    /// @return [n, 3, h, w] in [0, 1] on the CPU
+    /// Edits frames at the source's size: shrunk, edited and finished.
+    /// @return [n, 3, source] in [0, 1] on the CPU
     torch::Tensor render(const FrameBatch& batch, const RenderWatch& watch = {}) const;
+
+    /// Source pictures at the size the model edits, [n, 3, source] -> [n, 3, content] in [0, 1].
+    torch::Tensor shrunk(const torch::Tensor& pictures) const;
+
+    /// Edits frames of content size. Below strength 1 a frame is taken to the noise level of that
+    /// strength and denoised from there, and the part of it that the model's latents cannot hold is
+    /// added back by (1 - strength), so that the change starts at nothing and grows, for every
+    /// family of models. May leave [0, 1] by a little.
+    /// @return [n, 3, content] on the CPU
+    torch::Tensor edit(const FrameBatch& small, const RenderWatch& watch = {}) const;
+
+    /// Brings edits to the source's size: enlarged, and with (1 - strength) of the detail that the
+    /// source lost when it was shrunk. Strength 0 gives the very pixels back.
+    /// @param batch  [n, 3, source]
+    /// @param small  [n, 3, content], batch.pictures shrunk
+    /// @param edited [n, 3, content]
+    /// @return [n, 3, source] in [0, 1] on the CPU
+    torch::Tensor finish(const FrameBatch& batch, const torch::Tensor& small,
+                         const torch::Tensor& edited, const RenderWatch& watch = {}) const;
 
     const Job& job() const { return job_; }
 
     const DiffusionModel& model() const { return *model_; }
 
   private:
-    torch::Tensor render_at(const FrameBatch& batch, double strength,
-                            const RenderWatch& watch) const;
+    torch::Tensor edit_at(const FrameBatch& small, double strength, const RenderWatch& watch) const;
     torch::Tensor denoised(const torch::Tensor& source, const FrameBatch& batch, double strength,
                            const RenderWatch& watch) const;
     Conditioning conditioning(const torch::Tensor& source, const FrameBatch& batch) const;

@@ -9,6 +9,7 @@
 #include "diffusion/torch_noise.h"
 #include "io/files/error.h"
 #include "video/analysis.h"
+#include "video/in_between.h"
 #include "video/plan_file.h"
 
 namespace weft {
@@ -51,6 +52,8 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.noise_share, 1.0);
     fill(plan.codec, "auto");
     fill(plan.preset, "medium");
+    fill(plan.mode, "auto");
+    fill(plan.segment_frames, int64_t{96});
 }
 
 std::optional<Position> position(const std::string& text, const char* option) {
@@ -112,6 +115,19 @@ void check_noise(const Job& job, Problems& problems) {
 void check_color(const Plan& plan, Problems& problems) {
     if (!plan.ocio.empty() && plan.colorspace.empty()) {
         problems.emplace_back("ocio: name the clip's space of that configuration with colorspace");
+    }
+}
+
+/// Chooses how frames between key frames are made.
+void set_mode(Job& job, const RunChoices& choices, Problems& problems) {
+    if (job.plan.mode == "auto") {
+        job.plan.mode = choices.rereadable && job.frames != 1 ? "propagate" : "frames";
+    }
+    job.between = find_in_between(job.plan.mode);
+    if (job.by_keys() && !choices.rereadable) {
+        problems.push_back(c10::str("mode: ", job.plan.mode,
+                                    " reads the clip more than once, which a pipe cannot give; "
+                                    "use frames, or make IN a file"));
     }
 }
 
@@ -195,9 +211,14 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     check_range(job, source, problems);
     check_noise(job, problems);
     check_color(job.plan, problems);
+    set_mode(job, choices, problems);
     throw_problems(problems);
     job.map = make_picture_map(source, {.ocio = plan.ocio, .colorspace = plan.colorspace});
     return job;
+}
+
+bool Job::by_keys() const {
+    return between->keys;
 }
 
 torch::Tensor draw_noise(const Job& job, NoisePurpose purpose, int64_t step,

@@ -26,6 +26,8 @@ struct Fit {
 /// @param box the largest content size, from --size; its shape need not be the source's
 Fit fit_size(Size source, const std::optional<Size>& box, const ModelTraits& traits);
 
+struct InBetween;  // in_between.h
+
 /// A plan ready to run: every default filled, every name looked up. A value.
 struct Job {
     Plan plan;  // every field set, except from, to and crf where they were not given
@@ -35,21 +37,28 @@ struct Job {
     const Sampler* sampler = nullptr;  // never null
     std::optional<Spacing> spacing;    // not set: the model's
     std::shared_ptr<const PictureMap> map;  // shows the clip to the model; null: as it is
+    const InBetween* between = nullptr;     // how frames between key frames are made; never null
     std::optional<Position> from;
     std::optional<Position> to;
     int64_t batch = 1;   // frames edited together
     int64_t frames = 0;  // estimate of frames to edit; 0 where unknown
 
     double strength(double time_s) const { return plan.strength.at(time_s); }
+
+    /// True where frames are edited by key frames.
+    bool by_keys() const;
 };
 
 /// What the machine adds to a plan; it does not travel in plan files.
 struct RunChoices {
-    std::optional<int64_t> batch;  // not set: 1 on the CPU, 4 on a GPU
+    std::optional<int64_t> batch = std::nullopt;  // not set: 1 on the CPU, 4 on a GPU
     bool on_gpu = false;
+    /// The source can be read more than once: key frames and motion need that.
+    bool rereadable = false;
 };
 
-/// Fills a checked plan's defaults from the model and the source.
+/// Fills a checked plan's defaults from the model and the source. Mode `auto` becomes `propagate`
+/// for clips that can be read again, `frames` for single pictures and pipes.
 /// Throws UsageError, listing everything, for combinations that do not work (`to` before `from`),
 /// and as make_picture_map().
 Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& traits,

@@ -15,6 +15,7 @@
 #include "io/media/picture_map.h"
 #include "io/media/time.h"
 #include "temporal/noise.h"
+#include "video/in_between.h"
 
 namespace weft {
 namespace {
@@ -54,6 +55,16 @@ std::string rng_problem(const std::string& text) {
 
 std::string noise_problem(const std::string& text) {
     return unknown_value(text, names_of(noise_kinds()));
+}
+
+std::vector<std::string> mode_names() {
+    auto names = names_of(in_between_modes());
+    names.insert(names.begin(), "auto");
+    return names;
+}
+
+std::string mode_problem(const std::string& text) {
+    return unknown_value(text, mode_names());
 }
 
 std::string preset_problem(const std::string& text) {
@@ -128,6 +139,19 @@ const std::vector<PlanField>& field_table() {
          "0 .. 1, against the overexposure of strong guidance (default: 0)",
          &Plan::guidance_rescale,
          {0, 1}},
+        {"mode",
+         "Edit",
+         "KIND",
+         c10::Join(", ", mode_names()) + ": frames between key frames (default: auto)",
+         &Plan::mode,
+         {},
+         mode_problem},
+        {"key_every",
+         "Edit",
+         "N",
+         "frames from key frame to key frame, 1 .. 1000 (default: by the motion)",
+         &Plan::key_every,
+         {1, 1000}},
         {"from",
          "Edit",
          "T",
@@ -261,6 +285,12 @@ const std::vector<PlanField>& field_table() {
          &Plan::fps,
          {},
          rate_problem},
+        {"segment_frames",
+         "Output",
+         "N",
+         "frames kept as one part, for resuming, 1 .. 10000 (default: 96)",
+         &Plan::segment_frames,
+         {1, 10000}},
     };
     return fields;
 }

@@ -38,6 +38,8 @@ struct Plan {
     std::string size;
     std::string ocio;
     std::string colorspace;
+    std::string mode;
+    std::optional<int64_t> key_every;  // not set: by the motion
     std::string from;
     std::string to;
     std::string codec;
@@ -46,6 +48,7 @@ struct Plan {
     std::string encoder_opts;
     std::string container;
     std::string fps;
+    std::optional<int64_t> segment_frames;
 
     friend bool operator==(const Plan&, const Plan&) = default;
 };

@@ -19,16 +19,17 @@ torch::Tensor resized(const torch::Tensor& pictures, Size size) {
     return at::_upsample_bicubic2d_aa(pictures, sides, /*align_corners=*/false);
 }
 
-torch::Tensor to_model(const torch::Tensor& pictures, const Fit& fit) {
-    const auto content = resized(pictures, fit.content).clamp(0, 1);
+torch::Tensor to_content(const torch::Tensor& pictures, const Fit& fit) {
+    return resized(pictures, fit.content).clamp(0, 1);
+}
+
+torch::Tensor padded(const torch::Tensor& content, const Fit& fit) {
     return at::replication_pad2d(content, {0, fit.padded.width - fit.content.width, 0,
                                            fit.padded.height - fit.content.height});
 }
 
-torch::Tensor from_model(const torch::Tensor& pictures, const Fit& fit) {
-    const auto content =
-        pictures.slice(2, 0, fit.content.height).slice(3, 0, fit.content.width);  // [n, 3, content]
-    return resized(content, fit.source);
+torch::Tensor cropped(const torch::Tensor& pictures, const Fit& fit) {
+    return pictures.slice(2, 0, fit.content.height).slice(3, 0, fit.content.width);
 }
 
 }  // namespace weft

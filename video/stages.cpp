@@ -12,8 +12,8 @@ size_t place(Stage stage) {
 }  // namespace
 
 const char* name_of(Stage stage) {
-    constexpr std::array names{"decode video", "encode latents", "denoise", "decode latents",
-                               "encode video"};
+    constexpr std::array names{"analyse",        "decode video", "encode latents", "denoise",
+                               "decode latents", "propagate",    "finish",         "encode video"};
     static_assert(names.size() == all_stages.size());
     return names.at(place(stage));
 }
@@ -27,11 +27,15 @@ double StageClock::seconds(Stage stage) const {
     return static_cast<double>(nanoseconds_.at(place(stage)).load()) * 1e-9;
 }
 
-StageClock::Lap::Lap(StageClock& clock, Stage stage)
+StageClock::Lap::Lap(StageClock& clock, Stage stage) : Lap(&clock, stage) {}
+
+StageClock::Lap::Lap(StageClock* clock, Stage stage)
     : clock_(clock), stage_(stage), start_(std::chrono::steady_clock::now()) {}
 
 StageClock::Lap::~Lap() {
-    clock_.add(stage_, std::chrono::steady_clock::now() - start_);
+    if (clock_ != nullptr) {
+        clock_->add(stage_, std::chrono::steady_clock::now() - start_);
+    }
 }
 
 int64_t peak_memory_bytes() {

@@ -7,11 +7,21 @@
 
 namespace weft {
 
-/// Where the time of an edit goes. Decoding and encoding of video run beside the other three.
-enum class Stage { decode_video, encode_latents, denoise, decode_latents, encode_video };
+/// Where the time of an edit goes. Decoding and encoding of video run beside the others.
+enum class Stage {
+    analyse,
+    decode_video,
+    encode_latents,
+    denoise,
+    decode_latents,
+    propagate,
+    finish,
+    encode_video
+};
 
-constexpr std::array all_stages{Stage::decode_video, Stage::encode_latents, Stage::denoise,
-                                Stage::decode_latents, Stage::encode_video};
+constexpr std::array all_stages{Stage::analyse, Stage::decode_video,   Stage::encode_latents,
+                                Stage::denoise, Stage::decode_latents, Stage::propagate,
+                                Stage::finish,  Stage::encode_video};
 
 /// "decode video", "denoise" ...
 const char* name_of(Stage stage);
@@ -26,12 +36,14 @@ class StageClock {
     class Lap {
       public:
         Lap(StageClock& clock, Stage stage);
+        /// The same; does nothing where there is no clock.
+        Lap(StageClock* clock, Stage stage);
         Lap(const Lap&) = delete;
         Lap& operator=(const Lap&) = delete;
         ~Lap();
 
       private:
-        StageClock& clock_;
+        StageClock* clock_;
         Stage stage_;
         std::chrono::steady_clock::time_point start_;
     };

@@ -1,5 +1,6 @@
 #include "io/media/picture.h"
 #include "io/media/reader.h"
+#include "tests/cli/clips.h"
 #include "tests/cli/program.h"
 #include "tests/fixtures/tiny_model.h"
 
@@ -12,49 +13,10 @@ using namespace weft;
 
 namespace {
 
-/// A shelf with the tiny model under the name "starter", made once.
-const std::filesystem::path& models() {
-    static const TemporaryFolder folder;
-    static const bool written = [] {
-        write_tiny_model(folder / "starter");
-        return true;
-    }();
-    return written ? folder.path() : folder.path();
-}
-
-/// Makes a clip with the ffmpeg tool: moving pattern and, optionally, a tone.
-std::string make_clip(const std::filesystem::path& path, const std::string& pattern,
-                      const std::vector<std::string>& more = {}) {
-    std::vector<std::string> command{"ffmpeg", "-v", "error", "-y", "-threads",
-                                     "1",      "-f", "lavfi", "-i", pattern};
-    command.insert(command.end(), more.begin(), more.end());
-    command.push_back(path.string());
-    const auto made = tool(command);
-    INFO(made.error);
-    REQUIRE(made.code == 0);
-    return path.string();
-}
-
 Finished stylize(const std::vector<std::string>& arguments) {
     std::vector<std::string> all{"stylize"};
     all.insert(all.end(), arguments.begin(), arguments.end());
-    return weft_program({.arguments = all, .models = models(), .meanwhile = {}});
-}
-
-/// One line a packet or frame of a stream, as ffprobe prints it.
-std::string probe(const std::string& path, const std::string& stream, const std::string& entries) {
-    return tool({"ffprobe", "-v", "error", "-select_streams", stream, "-show_entries", entries,
-                 "-show_data_hash", "md5", "-of", "csv=p=0", path})
-        .out;
-}
-
-std::vector<Frame> frames_of(const std::string& path) {
-    const auto source = open_video(path);
-    std::vector<Frame> frames;
-    while (auto frame = source->next()) {
-        frames.push_back(std::move(*frame));
-    }
-    return frames;
+    return weft_program({.arguments = all, .models = tiny_shelf(), .meanwhile = {}});
 }
 
 /// Mean change from frame to frame.
@@ -65,15 +27,6 @@ double flicker(const std::string& path) {
         sum += (frames[i].pixels - frames[i - 1].pixels).abs().mean().item<double>();
     }
     return sum / static_cast<double>(frames.size() - 1);
-}
-
-std::vector<std::string> names_in(const std::filesystem::path& folder) {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        names.push_back(entry.path().filename().string());
-    }
-    std::sort(names.begin(), names.end());
-    return names;
 }
 
 }  // namespace
@@ -175,6 +128,8 @@ TEST_CASE("a dry run prints a plan that can be run, and writes nothing") {
     const auto dry = stylize({in, "-p", "night", "--strength", "0.4", "--dry-run"});
     INFO(dry.error);
     REQUIRE(dry.code == 0);
+    CHECK(dry.out.find("mode = 'propagate'\n") != std::string::npos);
+    CHECK(dry.out.find("# segment 0: frames 0 to 4\n") != std::string::npos);
     CHECK(dry.out.find("strength = 0.4\n") != std::string::npos);
     CHECK(dry.out.find("# source 96x64, model 64x43 padded to 64x48") != std::string::npos);
     std::ofstream(folder / "plan.toml") << dry.out;
@@ -281,25 +236,32 @@ TEST_CASE("several wrong options are all reported") {
     CHECK(done.error_lines() == 3);
 }
 
-TEST_CASE("Ctrl-C ends a run with 130 and leaves nothing") {
+TEST_CASE("Ctrl-C ends a run with 130 and leaves nothing but finished work") {
     const TemporaryFolder folder;
     const auto in = make_clip(folder / "in.mp4", "testsrc2=s=96x64:r=25:d=20");
     const auto out = folder / "out.mp4";
-    bool sent = false;
-    const auto part = folder / ".out.mp4.weft-part";
-    const auto done = weft_program({.arguments = {"stylize", in, "-p", "x", "-o", out.string(),
-                                                  "--threads", "1", "--steps", "50"},
-                                    .models = models(),
-                                    .meanwhile = [&](int pid) {
-                                        if (!sent && std::filesystem::exists(part)) {
-                                            sent = kill(pid, SIGINT) == 0;
-                                        }
-                                    }});
-    INFO(done.error);
-    CHECK(sent);
-    CHECK(done.code == 130);
-    CHECK(done.error.find("interrupted") != std::string::npos);
+    const auto interrupted = [&](const std::filesystem::path& awaited) {
+        bool sent = false;
+        const auto done =
+            weft_program({.arguments = {"stylize", in, "-p", "x", "-o", out.string(), "--threads",
+                                        "1", "--steps", "50", "--segment-frames", "16"},
+                          .models = tiny_shelf(),
+                          .meanwhile = [&](int pid) {
+                              if (!sent && std::filesystem::exists(awaited)) {
+                                  sent = kill(pid, SIGINT) == 0;
+                              }
+                          }});
+        INFO(done.error);
+        CHECK(sent);
+        CHECK(done.code == 130);
+        CHECK(done.error.find("interrupted") != std::string::npos);
+        return done;
+    };
+    interrupted(folder / "out.mp4.weft" / "lock");
     CHECK(names_in(folder.path()) == std::vector<std::string>{"in.mp4"});
+    const auto done = interrupted(folder / "out.mp4.weft" / "segment-000001.weftseg");
+    CHECK(done.error.find("goes on") != std::string::npos);
+    CHECK(names_in(folder.path()) == std::vector<std::string>{"in.mp4", "out.mp4.weft"});
 }
 
 TEST_CASE("memory does not depend on the clip's length") {
