@@ -6,7 +6,7 @@ namespace weft {
 
 /// How slow changes of brightness between two pictures are measured.
 struct BrightnessOptions {
-    double reach = 0.1;      // side of the local means, as a share of the picture's shorter side
+    double reach = 0.2;      // side of the local means, as a share of the picture's shorter side
     double most_gain = 1.6;  // >= 1; the ratio stays within [1 / most_gain, most_gain]
 };
 

@@ -248,6 +248,24 @@ torch::Tensor edge_aligned(const torch::Tensor& offset, const torch::Tensor& tar
     return result.to(offset.device());
 }
 
+torch::Tensor moves_with_others(const torch::Tensor& offset) {
+    constexpr int least = 3;
+    const auto flow = offset.to(torch::kCPU, torch::kFloat32);
+    const auto height = flow.size(2);
+    const auto width = flow.size(3);
+    // Padded by what no pixel moves like.
+    const auto padded = at::constant_pad_nd(flow, {1, 1, 1, 1}, 1e9);
+    auto count = torch::zeros({1, 1, height, width}, torch::kInt32);
+    for (int64_t k = 0; k < 9; ++k) {
+        if (k != 4) {
+            const auto other =
+                padded.slice(2, k / 3, k / 3 + height).slice(3, k % 3, k % 3 + width);
+            count += ((other - flow).abs() < 1).all(1, true);
+        }
+    }
+    return (count >= least).to(offset.device());
+}
+
 torch::Tensor edge_aligned_mask(const torch::Tensor& mask, const torch::Tensor& picture) {
     TORCH_CHECK(mask.scalar_type() == torch::kBool && mask.size(0) == 1, "mask ", mask.sizes());
     const auto border = (dilated(mask, 2) & dilated(~mask, 2))[0][0].to(torch::kCPU).contiguous();

@@ -20,6 +20,10 @@ namespace weft {
 torch::Tensor edge_aligned(const torch::Tensor& offset, const torch::Tensor& target,
                            const torch::Tensor& source);
 
+/// True where a pixel moves as at least 3 of the 8 around it do, to within a pixel, [1, 1, h, w]:
+/// on a straight border 5 do, a crumb of wrong motion has no one.
+torch::Tensor moves_with_others(const torch::Tensor& offset);
+
 /// A mask with its border moved to the picture's edges: pixels near the border follow the majority
 /// of the pixels around that look as they do.
 /// @param mask [1, 1, h, w] bool

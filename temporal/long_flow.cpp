@@ -112,7 +112,8 @@ FlowField LongFlow::operator()(const torch::Tensor& frame, const torch::Tensor& 
     const auto return_way = surely(sight_back, raw_back, raw, options_.gain);
 
     const auto bounds = in_bounds(offset);
-    const auto valid = bounds & consistent(offset, return_way, options_.checks) &
+    const auto valid = bounds & moves_with_others(offset) &
+                       consistent(offset, return_way, options_.checks) &
                        looks_alike(sight, offset, options_.checks.photometric);
     return {offset, edge_aligned_mask(valid, frame) & bounds};
 }

@@ -121,8 +121,10 @@ Propagation propagated(const torch::Tensor& source, std::span<const Donor> donor
     const auto share =
         torch::tensor(shares_by_distance(donors), edited.options()).view({-1, 1, 1, 1});
 
-    // Where donors are in conflict, the strongest takes it all.
-    const auto power = 1 + (options.choice - 1) * conflict(edited, trust, options);
+    // Where donors are in conflict, the strongest takes it all; slowly where all can be trusted.
+    const auto least = std::get<0>(trust.min(0, true)).clamp(0, 1);
+    const auto choice = options.doubted + (options.trusted - options.doubted) * least;
+    const auto power = 1 + (choice - 1) * conflict(edited, trust, options);
     auto weights = trust * share;
     weights = (weights / std::get<0>(weights.max(0, true))).pow(power);
     weights = weights / weights.sum(0, true);

@@ -15,9 +15,10 @@ namespace weft {
 // A frame between two key frames is made from their edits alone: each edit is pulled once, along
 // the flow that leads from the frame straight to its key, never from frame to frame, so blur does
 // not build up and colours cannot drift. Where both keys are seen and agree, they are mixed by
-// distance, so that the clip passes through both edits without a jump. Where they disagree (other
-// brush strokes, a misled flow), a mean would show both; there the nearer and better explained one
-// takes over within a few frames. Seams between regions of different donors are soft.
+// distance, so that the clip passes through both edits without a jump. Where they disagree, a mean
+// would show both; there the nearer and better explained one takes over, within a few frames where
+// the flow may be misled, more slowly where only brush strokes differ. Seams between regions of
+// different donors are soft.
 
 /// A key frame that another frame is made from.
 struct Donor {
@@ -45,11 +46,15 @@ struct PropagateOptions {
     double look = 0.08;
 
     /// Local means of two donors that differ by less than `agree` are the same thing and mixed;
-    /// beyond `differ` one is chosen. In [0, 1].
+    /// beyond `differ` they are in conflict. In [0, 1].
     double agree = 0.03;
     double differ = 0.12;
-    /// How sharply it is chosen: weights are raised to this power, >= 1.
-    double choice = 6;
+    /// How sharply one of donors in conflict is chosen: weights are raised to this power, >= 1.
+    /// `doubted` holds where a donor cannot be trusted: another thing may be in its place.
+    /// `trusted` holds where both can: then they are two renderings of one surface, and a dissolve
+    /// is calmer than a switch.
+    double doubted = 6;
+    double trusted = 2;
 
     /// How much of the contrast that a mean of two different textures loses is given back, in
     /// [0, 1].
