@@ -18,6 +18,10 @@ NoiseKey pieces_of(NoiseKey key) {
     return key;
 }
 
+std::array<int64_t, 3> fine_shape(torch::IntArrayRef shape) {
+    return {shape[0], shape[1] * fineness, shape[2] * fineness};
+}
+
 /// The sum over each cell divided by its side has the variance of one of its values.
 torch::Tensor coarse(const torch::Tensor& fine) {
     return at::avg_pool2d(fine.unsqueeze(0), {fineness, fineness}).squeeze(0) * fineness;
@@ -36,6 +40,9 @@ torch::Tensor NoiseChain::at(const NoiseKey& key, torch::IntArrayRef shape, Warp
     const Stream stream{key.seed, key.purpose, key.step, shape.vec(), warp};
     const int64_t start = motion_->shot_start(key.frame);
     TORCH_CHECK(start <= key.frame, "the shot of frame ", key.frame, " starts at ", start);
+    if (key.frame == start) {  // asked for again and again where frames see their shot's first one
+        return coarse(normal_noise(key, fine_shape(shape)));
+    }
     const std::lock_guard lock(mutex_);
     const auto found = last_.find(stream);
     const bool on_the_way =
@@ -44,8 +51,7 @@ torch::Tensor NoiseChain::at(const NoiseKey& key, torch::IntArrayRef shape, Warp
     if (on_the_way) {
         link = found->second;
     } else {
-        const std::array<int64_t, 3> fine{shape[0], shape[1] * fineness, shape[2] * fineness};
-        link = {start, at_rest(normal_noise(at_frame(key, start), fine))};
+        link = {start, at_rest(normal_noise(at_frame(key, start), fine_shape(shape)))};
     }
     link = walk(std::move(link), key, warp);
     last_[stream] = link;

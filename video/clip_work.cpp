@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "temporal/key_frames.h"
 #include "video/in_between.h"
 
 namespace weft {
@@ -54,9 +55,14 @@ StoryboardOptions storyboard_options(const Job& job, const ClipAnalysis& analysi
                               .forced = changes_of(job.plan, analysis.list(), start),
                               .segment_frames = *job.plan.segment_frames};
     if (job.by_keys()) {
-        const int64_t every = job.plan.key_every.value_or(8);
-        options.keys = [every](int64_t first, int64_t end) {
-            return keys_every(every, first, end);
+        const KeyFrameOptions spacing{.every = job.plan.key_every.value_or(0)};
+        options.keys = [&analysis, spacing](int64_t first, int64_t end) {
+            return key_frames(
+                first, end,
+                [&](int64_t place) {
+                    return analysis.motion_into(analysis.list()[static_cast<size_t>(place)].index);
+                },
+                spacing);
         };
     }
     return options;

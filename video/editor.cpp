@@ -140,21 +140,55 @@ torch::Tensor Editor::edit_at(const FrameBatch& small, double strength,
     if (strength <= 0) {
         return small.pictures;
     }
-    torch::Tensor pictures;  // [n, 3, content]
-    torch::Tensor source;    // [n, c, h/8, w/8]
-    {
-        const StageClock::Lap lap(watch.clock, Stage::encode_latents);
-        pictures = small.pictures.to(model_->placement().device);
-        source = model_->encode(padded(pictures, job_.fit));
+    const auto pictures = small.pictures.to(model_->placement().device);  // [n, 3, content]
+    const auto source = encoded(pictures, watch);                         // [n, c, h/8, w/8]
+    const auto latents = denoised(source, small, strength, std::nullopt, watch);
+    return with_rest(decoded(latents, watch), source, pictures, strength, watch);
+}
+
+torch::Tensor Editor::edit_linked(const FrameBatch& small, const FrameLinks& links, int64_t first,
+                                  const RenderWatch& watch) const {
+    const torch::InferenceMode no_gradients;
+    check(small, job_.fit.content);
+    const double strength = job_.strength(small.time_s.back());
+    if (strength <= 0) {
+        return small.pictures.slice(0, first);
     }
-    const auto latents = denoised(source, small, strength, watch);
+    FrameBatch rows = small;
+    rows.time_s.front() = small.time_s.back();
+    const auto pictures = rows.pictures.to(model_->placement().device);
+    // Frame by frame: a batch here can be a whole key interval.
+    std::vector<torch::Tensor> sources;
+    for (int64_t i = 0; i < rows.size(); ++i) {
+        sources.push_back(encoded(pictures.slice(0, i, i + 1), watch));
+    }
+    const auto source = torch::cat(sources);
+    const auto latents = denoised(source, rows, strength, links, watch);
+    std::vector<torch::Tensor> edited;
+    for (int64_t i = first; i < rows.size(); ++i) {
+        edited.push_back(with_rest(decoded(latents.slice(0, i, i + 1), watch),
+                                   source.slice(0, i, i + 1), pictures.slice(0, i, i + 1), strength,
+                                   watch));
+    }
+    return torch::cat(edited);
+}
+
+torch::Tensor Editor::encoded(const torch::Tensor& pictures, const RenderWatch& watch) const {
+    const StageClock::Lap lap(watch.clock, Stage::encode_latents);
+    return model_->encode(padded(pictures, job_.fit));
+}
+
+torch::Tensor Editor::decoded(const torch::Tensor& latents, const RenderWatch& watch) const {
     const StageClock::Lap lap(watch.clock, Stage::decode_latents);
-    auto edited = cropped(model_->decode(latents), job_.fit);
-    if (strength < 1) {
-        const auto held = cropped(model_->decode(source), job_.fit);
-        edited = edited + (1 - strength) * (pictures - held);
-    }
-    return edited.cpu();
+    return cropped(model_->decode(latents), job_.fit);
+}
+
+/// An edit with what of its source the latents cannot hold, by (1 - strength).
+torch::Tensor Editor::with_rest(const torch::Tensor& edited, const torch::Tensor& source,
+                                const torch::Tensor& pictures, double strength,
+                                const RenderWatch& watch) const {
+    return (strength < 1 ? edited + (1 - strength) * (pictures - decoded(source, watch)) : edited)
+        .cpu();
 }
 
 torch::Tensor Editor::finish(const FrameBatch& batch, const torch::Tensor& small,
@@ -185,14 +219,17 @@ torch::Tensor Editor::finish(const FrameBatch& batch, const torch::Tensor& small
 }
 
 torch::Tensor Editor::denoised(const torch::Tensor& source, const FrameBatch& batch,
-                               double strength, const RenderWatch& watch) const {
+                               double strength, const std::optional<FrameLinks>& links,
+                               const RenderWatch& watch) const {
     const StageClock::Lap lap(watch.clock, Stage::denoise);
     const auto steps = steps_for_strength(*model_, job_, strength);
     const auto noise =
         draw_noise(job_, NoisePurpose::start, 0, batch.index, source.sizes().slice(1))
             .to(source.device());
     const auto start = add_noise(source, noise, steps.front().from);
-    return sample(*job_.sampler, model_->denoise(conditioning(source, batch)), start, steps,
+    auto steered = conditioning(source, batch);
+    steered.links = links;
+    return sample(*job_.sampler, model_->denoise(steered), start, steps,
                   run_options(job_, model_->schedule(), batch.index, source, watch));
 }
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -57,6 +58,14 @@ class Editor {
     /// @return [n, 3, content] on the CPU
     torch::Tensor edit(const FrameBatch& small, const RenderWatch& watch = {}) const;
 
+    /// Edits frames of content size that see each other while they are denoised. All rows are taken
+    /// to the strength of the last one, and the first row, the shot's anchor, to its prompt.
+    /// @param small the references first, then the others
+    /// @param first the first row that is wanted; its strength is that of all rows after it
+    /// @return [n - first, 3, content] on the CPU
+    torch::Tensor edit_linked(const FrameBatch& small, const FrameLinks& links, int64_t first,
+                              const RenderWatch& watch = {}) const;
+
     /// Brings edits to the source's size: enlarged, and with (1 - strength) of the detail that the
     /// source lost when it was shrunk. Strength 0 gives the very pixels back.
     /// @param batch  [n, 3, source]
@@ -72,8 +81,13 @@ class Editor {
 
   private:
     torch::Tensor edit_at(const FrameBatch& small, double strength, const RenderWatch& watch) const;
+    torch::Tensor encoded(const torch::Tensor& pictures, const RenderWatch& watch) const;
+    torch::Tensor decoded(const torch::Tensor& latents, const RenderWatch& watch) const;
     torch::Tensor denoised(const torch::Tensor& source, const FrameBatch& batch, double strength,
-                           const RenderWatch& watch) const;
+                           const std::optional<FrameLinks>& links, const RenderWatch& watch) const;
+    torch::Tensor with_rest(const torch::Tensor& edited, const torch::Tensor& source,
+                            const torch::Tensor& pictures, double strength,
+                            const RenderWatch& watch) const;
     Conditioning conditioning(const torch::Tensor& source, const FrameBatch& batch) const;
 
     std::shared_ptr<const DiffusionModel> model_;

@@ -1,7 +1,11 @@
 #include "video/in_between.h"
 
+#include <algorithm>
 #include <array>
+#include <map>
 
+#include "diffusion/frame_links.h"
+#include "temporal/long_flow.h"
 #include "temporal/propagate.h"
 
 namespace weft {
@@ -13,54 +17,78 @@ void pause(const RenderWatch& watch) {
     }
 }
 
-/// Flows from each frame between to the key frames, at their size.
-struct Ways {
-    std::vector<FlowField> before;
-    std::vector<FlowField> after;
-};
-
-Ways ways_of(const KeyInterval& interval) {
-    const auto& pictures = interval.frames.pictures;
-    const auto fitted = [&](const FlowField& flow) {
-        return resized(flow, pictures.size(2), pictures.size(3));
-    };
-    const size_t count = interval.motion.size() - 1;
-    Ways ways;
-    for (size_t i = 0; i < count; ++i) {
-        const auto step = fitted(interval.motion[i].backward);
-        ways.before.push_back(i == 0 ? step : compose(step, ways.before.back()));
-    }
-    ways.after.resize(count);
-    for (size_t i = count; i-- > 0;) {
-        const auto step = fitted(interval.motion[i + 1].forward);
-        ways.after[i] = i + 1 == count ? step : compose(step, ways.after[i + 1]);
-    }
-    return ways;
-}
-
 /// Both key frames' edits pulled along the flow; the network does not run.
 torch::Tensor propagate(const Editor& /*editor*/, const KeyInterval& interval,
                         const RenderWatch& watch) {
     const torch::InferenceMode no_gradients;
     const StageClock::Lap lap(watch.clock, Stage::propagate);
-    const Ways ways = ways_of(interval);
+    const auto from_first = joined_from_first(interval.motion);
+    const auto to_last = joined_to_last(interval.motion);
+    const LongFlow long_flow;
     const int64_t count = interval.frames.size();
+    const KeyFrame& before = interval.before;
+    const KeyFrame& after = interval.after;
     std::vector<torch::Tensor> made;
     for (int64_t i = 0; i < count; ++i) {
         pause(watch);
         const auto frame = interval.frames.pictures.slice(0, i, i + 1);
-        const auto place = static_cast<size_t>(i);
-        const std::array donors{Donor{interval.before.edit, interval.before.frame.pictures,
-                                      ways.before[place], static_cast<double>(i + 1)},
-                                Donor{interval.after.edit, interval.after.frame.pictures,
-                                      ways.after[place], static_cast<double>(count - i)}};
+        const FlowPair& back = from_first[static_cast<size_t>(i)];
+        const FlowPair& on = to_last[static_cast<size_t>(i + 1)];
+        const std::array donors{
+            Donor{before.edit, before.frame.pictures,
+                  long_flow(frame, before.frame.pictures, back.backward, back.forward),
+                  static_cast<double>(i + 1)},
+            Donor{after.edit, after.frame.pictures,
+                  long_flow(frame, after.frame.pictures, on.forward, on.backward),
+                  static_cast<double>(count - i)}};
         made.push_back(propagated(frame, donors).picture);
     }
     return torch::cat(made);
 }
 
+/// What the frames between see: the shot's first frame and the key frames around them.
+FrameBatch references_of(const KeyInterval& interval) {
+    const bool own = interval.before.frame.index == interval.anchor.index;
+    return own ? FrameBatch::joined({interval.before.frame, interval.after.frame})
+               : FrameBatch::joined({interval.anchor, interval.before.frame, interval.after.frame});
+}
+
+/// Every frame denoised, linked to the key frames. Frames of one strength run together.
+torch::Tensor linked(const Editor& editor, const KeyInterval& interval, FrameLinks::Way way,
+                     const RenderWatch& watch) {
+    const FrameBatch references = references_of(interval);
+    std::map<double, std::vector<int64_t>> by_strength;
+    for (int64_t i = 0; i < interval.frames.size(); ++i) {
+        by_strength[editor.job().strength(interval.frames.time_s[static_cast<size_t>(i)])]
+            .push_back(i);
+    }
+    auto result = torch::empty_like(interval.frames.pictures);
+    for (const auto& [strength, places] : by_strength) {
+        const FrameBatch frames = interval.frames.select(places);
+        auto links = shot_links(way, references.index, frames.index);
+        links.rows_per_call = editor.job().batch;
+        result.index_copy_(0, torch::tensor(places),
+                           editor.edit_linked(FrameBatch::joined({references, frames}), links,
+                                              references.size(), watch));
+    }
+    return result;
+}
+
+torch::Tensor denoise_all(const Editor& editor, const KeyInterval& interval,
+                          const RenderWatch& watch) {
+    return linked(editor, interval, FrameLinks::Way::attention, watch);
+}
+
+torch::Tensor gather_tokens(const Editor& editor, const KeyInterval& interval,
+                            const RenderWatch& watch) {
+    return linked(editor, interval, FrameLinks::Way::tokens, watch);
+}
+
 constexpr std::array modes{
     InBetween{"frames", "each frame on its own", false, false, nullptr},
+    InBetween{"full", "each frame denoised, seeing the key frames", true, false, denoise_all},
+    InBetween{"tokens", "each frame denoised from the key frames' features", true, false,
+              gather_tokens},
     InBetween{"propagate", "key frames' edits carried along the motion", true, true, propagate},
 };
 
@@ -79,9 +107,14 @@ const InBetween* find_in_between(const std::string& name) {
     return nullptr;
 }
 
-torch::Tensor edit_key(const Editor& editor, const FrameBatch& /*anchor*/, const FrameBatch& key,
+torch::Tensor edit_key(const Editor& editor, const FrameBatch& anchor, const FrameBatch& key,
                        const RenderWatch& watch) {
-    return editor.edit(key, watch);
+    if (anchor.index == key.index) {
+        return editor.edit(key, watch);
+    }
+    const auto rows = FrameBatch::joined({anchor, key});
+    return editor.edit_linked(rows, shot_links(FrameLinks::Way::attention, rows.index, {}), 1,
+                              watch);
 }
 
 }  // namespace weft

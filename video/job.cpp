@@ -224,7 +224,15 @@ bool Job::by_keys() const {
 torch::Tensor draw_noise(const Job& job, NoisePurpose purpose, int64_t step,
                          std::span<const int64_t> frames, torch::IntArrayRef shape) {
     if (!job.torch_rng) {
-        return job.noise.draw(purpose, static_cast<uint32_t>(step), frames, shape);
+        // In the order of the clip: noise that moves is carried from frame to frame.
+        std::vector<int64_t> order(frames.begin(), frames.end());
+        std::sort(order.begin(), order.end());
+        const auto drawn = job.noise.draw(purpose, static_cast<uint32_t>(step), order, shape);
+        std::vector<int64_t> rows;
+        for (const int64_t frame : frames) {
+            rows.push_back(std::lower_bound(order.begin(), order.end(), frame) - order.begin());
+        }
+        return drawn.index_select(0, torch::tensor(rows));
     }
     const int64_t draw = purpose == NoisePurpose::start ? 0 : 1 + step;
     const bool shared = job.plan.noise == "fixed";

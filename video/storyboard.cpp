@@ -97,19 +97,6 @@ Storyboard make_storyboard(int64_t frames, std::span<const int64_t> shots,
     return board;
 }
 
-std::vector<int64_t> keys_every(int64_t every, int64_t first, int64_t end) {
-    TORCH_CHECK(every >= 1 && first < end, "key frames every ", every, " of [", first, ", ", end,
-                ")");
-    std::vector<int64_t> keys;
-    for (int64_t place = first; place < end; place += every) {
-        keys.push_back(place);
-    }
-    if (keys.back() != end - 1) {
-        keys.push_back(end - 1);
-    }
-    return keys;
-}
-
 std::string describe(const Storyboard& board) {
     std::string text;
     for (const Shot& shot : board.shots) {

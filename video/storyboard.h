@@ -64,9 +64,6 @@ struct StoryboardOptions {
 Storyboard make_storyboard(int64_t frames, std::span<const int64_t> shots,
                            const StoryboardOptions& options);
 
-/// Key frames every `every` frames >= 1 and at the last frame.
-std::vector<int64_t> keys_every(int64_t every, int64_t first, int64_t end);
-
 /// The storyboard for a person: a line a shot and a line a segment, each after "# ".
 std::string describe(const Storyboard& board);
 

@@ -4,9 +4,15 @@
 #include <random>
 #include <set>
 
+#include "temporal/key_frames.h"
+
 using namespace weft;
 
 namespace {
+
+std::vector<int64_t> keys_every(int64_t every, int64_t first, int64_t end) {
+    return key_frames(first, end, {}, {.every = every});
+}
 
 /// Shots of a clip at random.
 std::vector<int64_t> random_shots(std::mt19937& random, int64_t frames) {
@@ -85,13 +91,6 @@ TEST_CASE("every frame is in one segment, and no reference crosses a cut") {
             }
         }
     }
-}
-
-TEST_CASE("key frames begin and end a shot") {
-    CHECK(keys_every(8, 0, 20) == std::vector<int64_t>{0, 8, 16, 19});
-    CHECK(keys_every(8, 3, 12) == std::vector<int64_t>{3, 11});
-    CHECK(keys_every(8, 5, 6) == std::vector<int64_t>{5});
-    CHECK(keys_every(1, 0, 3) == std::vector<int64_t>{0, 1, 2});
 }
 
 TEST_CASE("segments hold as many key intervals as fit") {

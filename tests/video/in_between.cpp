@@ -1,0 +1,138 @@
+#include "video/in_between.h"
+
+#include <catch2/catch.hpp>
+
+#include "temporal/noise.h"
+#include "tests/fixtures/tiny_model.h"
+#include "video/resample.h"
+
+using namespace weft;
+
+namespace {
+
+const std::shared_ptr<const DiffusionModel>& model() {
+    static const auto loaded = [] {
+        const TemporaryFolder folder;
+        write_tiny_model(folder.path());
+        return DiffusionModel::load(folder.path(), {"cpu", "f32"});
+    }();
+    return loaded;
+}
+
+constexpr Size size{64, 48};
+
+Editor editor(const std::string& mode, const Curve<double>& strength) {
+    Plan plan;
+    plan.prompt = Curve<std::string>::constant("watercolor painting");
+    plan.mode = mode;
+    plan.strength = strength;
+    StreamInfo info;
+    info.width = size.width;
+    info.height = size.height;
+    info.frames = 100;
+    return {model(), resolve(plan, info, model()->traits(), {.rereadable = true})};
+}
+
+/// A soft picture with some detail that moves to the right by `shift_px`, [1, 3, h, w].
+torch::Tensor picture(int64_t shift_px) {
+    const auto coarse = normal_noise({.seed = 9}, {1, 3, 7, 9}) * 0.2 + 0.5;
+    return at::upsample_bilinear2d(coarse, {size.height, size.width}, false)
+        .clamp(0, 1)
+        .roll(shift_px, 3);
+}
+
+FrameBatch frame(int64_t index, int64_t shift_px) {
+    return {picture(shift_px), {index}, {static_cast<double>(index) / 25}};
+}
+
+/// Frames 8 to 12 of a shot that begins at 0 and moves by `speed_px` a frame.
+KeyInterval interval(const Editor& edit, int64_t speed_px) {
+    const auto at = [&](int64_t index) { return frame(index, index * speed_px); };
+    const auto key = [&](int64_t index) {
+        return KeyFrame{index, at(index), edit_key(edit, at(0), at(index), {})};
+    };
+    auto backward = identity_flow(1, size.height, size.width);
+    backward.offset.select(1, 0).fill_(static_cast<double>(-speed_px));
+    auto forward = identity_flow(1, size.height, size.width);
+    forward.offset.select(1, 0).fill_(static_cast<double>(speed_px));
+    return {.anchor = at(0),
+            .before = key(8),
+            .after = key(12),
+            .frames = FrameBatch::joined({at(9), at(10), at(11)}),
+            .motion = std::vector<FlowPair>(4, FlowPair{backward, forward})};
+}
+
+double change(const torch::Tensor& a, const torch::Tensor& b) {
+    return (a - b).abs().mean().item<double>();
+}
+
+}  // namespace
+
+TEST_CASE("frames that stand still come out still, in every mode") {
+    for (const InBetween& mode : in_between_modes()) {
+        if (!mode.keys) {
+            continue;  // tests/video/editor.cpp
+        }
+        INFO(mode.name);
+        const auto edit = editor(mode.name, Curve<double>::constant(0.8));
+        const auto still = interval(edit, 0);
+        const auto made = mode.make(edit, still, {});
+        REQUIRE(made.sizes() == still.frames.pictures.sizes());
+        CHECK(change(still.before.edit, still.after.edit) < 1e-5);
+        CHECK(change(made[0], made[2]) < 1e-4);
+        // `full` also sees its key frames, so it is as steady, not the same.
+        const double limit = std::string(mode.name) == "full" ? 0.05 : 1e-3;
+        CHECK(change(made.slice(0, 0, 1), still.before.edit) < limit);
+    }
+}
+
+TEST_CASE("every mode edits, and the same interval gives the same frames") {
+    for (const InBetween& mode : in_between_modes()) {
+        if (!mode.keys) {
+            continue;
+        }
+        INFO(mode.name);
+        const auto edit = editor(mode.name, Curve<double>::constant(0.8));
+        const auto moving = interval(edit, 1);
+        const auto made = mode.make(edit, moving, {});
+        CHECK(change(made, moving.frames.pictures) > 0.01);
+        CHECK(torch::equal(made, mode.make(edit, moving, {})));
+    }
+}
+
+TEST_CASE("frames that are denoised take their own strength") {
+    const auto edit = editor("full", {{{0, 1.0}, {10.0 / 25, 0.0}}});
+    const auto made = find_in_between("full")->make(edit, interval(edit, 1), {});
+    CHECK(change(made[0], picture(9)[0]) > 1e-3);
+    CHECK(torch::equal(made[1], picture(10)[0]));
+    CHECK(torch::equal(made[2], picture(11)[0]));
+}
+
+TEST_CASE("a key frame sees its shot's first frame, which is edited alone") {
+    const auto edit = editor("propagate", Curve<double>::constant(1));
+    const auto key = frame(8, 0);
+    const auto one = edit_key(edit, frame(0, 0), key, {});
+    const auto other = edit_key(edit, frame(0, 20), key, {});
+    CHECK(change(one, other) > 1e-4);
+    CHECK(torch::equal(edit_key(edit, key, key, {}), edit.edit(key)));
+}
+
+TEST_CASE("enlarging an edit gives the detail back that strength leaves") {
+    Plan plan;
+    plan.prompt = Curve<std::string>::constant("x");
+    plan.strength = {{{0, 0.0}, {1, 0.5}}};
+    plan.size = "32x24";
+    StreamInfo info;
+    info.width = size.width;
+    info.height = size.height;
+    const Editor edit(model(), resolve(plan, info, model()->traits()));
+    for (const double time_s : {0.0, 1.0}) {
+        const FrameBatch batch{picture(0), {0}, {time_s}};
+        const auto small = edit.shrunk(batch.pictures);
+        CHECK(small.sizes() == torch::IntArrayRef({1, 3, 24, 32}));
+        // An edit that changes nothing.
+        const auto finished = edit.finish(batch, small, small);
+        CHECK(change(finished, batch.pictures) <=
+              (time_s == 0.0 ? 0 : 0.51 * change(resized(small, size), batch.pictures)));
+    }
+}
