@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include "temporal/flow.h"
@@ -20,36 +21,71 @@ struct Place {
     int y;
 };
 
-/// A picture as bytes, read with its border going on.
+/// The pixels around that a pixel's surface is judged by: 5x5 of every other pixel.
+constexpr std::array<int, 5> spread{-4, -2, 0, 2, 4};
+constexpr int margin = 4;  // how far they reach
+constexpr int pixel_bytes = 4;
+
+/// A picture as bytes RGB0 with a margin in which its border goes on.
 class Bytes {
   public:
     explicit Bytes(const torch::Tensor& picture)
-        : bytes_((picture[0].to(torch::kCPU, torch::kFloat32).clamp(0, 1) * 255)
-                     .round()
-                     .to(torch::kUInt8)
-                     .permute({1, 2, 0})
-                     .contiguous()),
-          height_(static_cast<int>(bytes_.size(0))),
-          width_(static_cast<int>(bytes_.size(1))) {}
+        : height_(static_cast<int>(picture.size(2))),
+          width_(static_cast<int>(picture.size(3))),
+          bytes_(static_cast<size_t>(pixel_bytes) * (height_ + 2 * margin) * stride()) {
+        const auto plain = picture.to(torch::kCPU, torch::kFloat32).contiguous();
+        const auto plane = static_cast<int64_t>(height_) * width_;
+        const float* from = plain.data_ptr<float>();
+        uint8_t* to = bytes_.data();
+        for (int y = -margin; y < height_ + margin; ++y) {
+            const float* row = from + std::clamp(y, 0, height_ - 1) * static_cast<int64_t>(width_);
+            for (int x = -margin; x < width_ + margin; ++x, to += pixel_bytes) {
+                const float* pixel = row + std::clamp(x, 0, width_ - 1);
+                for (int c = 0; c < 3; ++c) {
+                    to[c] = static_cast<uint8_t>(std::clamp(pixel[c * plane], 0.0F, 1.0F) * 255.0F +
+                                                 0.5F);
+                }
+            }
+        }
+    }
 
     int height() const { return height_; }
 
     int width() const { return width_; }
 
+    int stride() const { return width_ + 2 * margin; }
+
+    /// A place in the picture or its margin.
     const uint8_t* at(Place p) const {
-        const int x = std::clamp(p.x, 0, width_ - 1);
-        const int y = std::clamp(p.y, 0, height_ - 1);
-        return bytes_.data_ptr<uint8_t>() + 3 * (static_cast<int64_t>(y) * width_ + x);
+        return bytes_.data() +
+               pixel_bytes * (static_cast<int64_t>(p.y + margin) * stride() + p.x + margin);
+    }
+
+    /// The nearest place that the picture holds.
+    Place nearest(Place p) const {
+        return {std::clamp(p.x, 0, width_ - 1), std::clamp(p.y, 0, height_ - 1)};
     }
 
     bool holds(Place p) const { return p.x >= 0 && p.x < width_ && p.y >= 0 && p.y < height_; }
 
     int64_t index(Place p) const { return static_cast<int64_t>(p.y) * width_ + p.x; }
 
+    /// How far away in memory the pixels of the spread lie.
+    std::array<int, 25> spread_steps() const {
+        std::array<int, 25> steps{};
+        size_t i = 0;
+        for (const int dy : spread) {
+            for (const int dx : spread) {
+                steps[i++] = pixel_bytes * (dy * stride() + dx);
+            }
+        }
+        return steps;
+    }
+
   private:
-    torch::Tensor bytes_;  // [h, w, 3]
     int height_;
     int width_;
+    std::vector<uint8_t> bytes_;  // [h + 8, w + 8, 4]
 };
 
 /// Sum of the absolute differences of the channels, 0 to 765.
@@ -68,30 +104,25 @@ std::array<int, 766> make_support() {
     return support;
 }
 
-/// The pixels around that a pixel's surface is judged by: 5x5 of every other pixel.
-constexpr std::array<int, 5> spread{-4, -2, 0, 2, 4};
-
 /// Explains pixels of a target by offsets into a source.
 class Judge {
   public:
     Judge(const torch::Tensor& target, const torch::Tensor& source)
-        : target_(target), source_(source), support_(make_support()) {}
+        : target_(target),
+          source_(source),
+          support_(make_support()),
+          steps_(target_.spread_steps()) {}
 
     const Bytes& target() const { return target_; }
 
     /// Prepares to judge offsets for the surface at `p`.
     void look_at(Place p) {
         here_ = p;
+        own_ = target_.at(p);
         total_ = 0;
-        size_t i = 0;
-        const auto* own = target_.at(p);
-        for (const int dy : spread) {
-            for (const int dx : spread) {
-                const auto* there = target_.at({p.x + dx, p.y + dy});
-                around_[i] = there;
-                weights_[i] = support_[difference(own, there)];
-                total_ += weights_[i++];
-            }
+        for (size_t i = 0; i < steps_.size(); ++i) {
+            weights_[i] = support_[difference(own_, own_ + steps_[i])];
+            total_ += weights_[i];
         }
     }
 
@@ -99,24 +130,21 @@ class Judge {
     /// value, all channels summed; single outliers count at most `most`.
     int64_t misfit(Place offset) const {
         constexpr int most = 90;
-        int64_t sum = 0;
-        size_t i = 0;
-        for (const int dy : spread) {
-            for (const int dx : spread) {
-                const auto* there = source_.at({here_.x + dx + offset.x, here_.y + dy + offset.y});
-                sum += weights_[i] * std::min(most, difference(around_[i], there));
-                ++i;
-            }
+        const auto* there = source_.at(source_.nearest({here_.x + offset.x, here_.y + offset.y}));
+        int sum = 0;
+        for (size_t i = 0; i < steps_.size(); ++i) {
+            sum += weights_[i] * std::min(most, difference(own_ + steps_[i], there + steps_[i]));
         }
-        return 256 * sum / total_;
+        return int64_t{256} * sum / total_;
     }
 
   private:
     Bytes target_;
     Bytes source_;
     std::array<int, 766> support_;
+    std::array<int, 25> steps_;
     Place here_{0, 0};
-    std::array<const uint8_t*, 25> around_{};
+    const uint8_t* own_ = nullptr;
     std::array<int, 25> weights_{};
     int64_t total_ = 1;
 };
@@ -167,8 +195,8 @@ Candidate best_offset(Judge& judge, const float* x, const float* y, Place p) {
     judge.look_at(p);
     auto best = own;
     // A newcomer must be better by a tenth and by two code values a channel.
-    constexpr int64_t margin = 2 * 3 * 256;
-    auto limit = judge.misfit(rounded(own)) * 9 / 10 - margin;
+    constexpr int64_t least_gain = 2 * 3 * 256;
+    auto limit = judge.misfit(rounded(own)) * 9 / 10 - least_gain;
     auto last = rounded(own);
     for (const Place& away : neighbours) {
         const Place q{p.x + away.x, p.y + away.y};
@@ -250,17 +278,28 @@ torch::Tensor edge_aligned(const torch::Tensor& offset, const torch::Tensor& tar
 
 torch::Tensor moves_with_others(const torch::Tensor& offset) {
     constexpr int least = 3;
-    const auto flow = offset.to(torch::kCPU, torch::kFloat32);
+    const auto flow = offset.to(torch::kCPU, torch::kFloat32).contiguous();
     const auto height = flow.size(2);
     const auto width = flow.size(3);
-    // Padded by what no pixel moves like.
-    const auto padded = at::constant_pad_nd(flow, {1, 1, 1, 1}, 1e9);
-    auto count = torch::zeros({1, 1, height, width}, torch::kInt32);
-    for (int64_t k = 0; k < 9; ++k) {
-        if (k != 4) {
-            const auto other =
-                padded.slice(2, k / 3, k / 3 + height).slice(3, k % 3, k % 3 + width);
-            count += ((other - flow).abs() < 1).all(1, true);
+    const float* x = flow.data_ptr<float>();
+    const float* y = x + height * width;
+    auto count = torch::zeros({1, 1, height, width}, torch::kUInt8);
+    // Half of the neighbours; each pair of pixels that agrees counts for both.
+    for (const auto& [down, right] :
+         std::array<std::pair<int64_t, int64_t>, 4>{{{0, 1}, {1, -1}, {1, 0}, {1, 1}}}) {
+        const auto step = down * width + right;
+        for (int64_t row = 0; row + down < height; ++row) {
+            uint8_t* counts = count.data_ptr<uint8_t>() + row * width;
+            const float* own_x = x + row * width;
+            const float* own_y = y + row * width;
+            const auto end = std::min(width, width - right);
+            for (auto i = std::max<int64_t>(0, -right); i < end; ++i) {
+                const auto alike = static_cast<uint8_t>(
+                    static_cast<int>(std::abs(own_x[i + step] - own_x[i]) < 1) &
+                    static_cast<int>(std::abs(own_y[i + step] - own_y[i]) < 1));
+                counts[i] += alike;
+                counts[i + step] += alike;
+            }
         }
     }
     return (count >= least).to(offset.device());
@@ -276,14 +315,15 @@ torch::Tensor edge_aligned_mask(const torch::Tensor& mask, const torch::Tensor& 
     const bool* held = from.data_ptr<bool>();
     const bool* near = border.data_ptr<bool>();
     const auto follow = [&](Place p) {
+        constexpr int reach = 2;
+        const auto* own = bytes.at(p);
         int balance = 0;
-        for (int dy = -2; dy <= 2; ++dy) {
-            for (int dx = -2; dx <= 2; ++dx) {
-                const Place q{p.x + dx, p.y + dy};
-                if (bytes.holds(q)) {
-                    const int weight = support[difference(bytes.at(p), bytes.at(q))];
-                    balance += held[bytes.index(q)] ? weight : -weight;
-                }
+        for (int y = std::max(0, p.y - reach); y <= std::min(bytes.height() - 1, p.y + reach);
+             ++y) {
+            for (int x = std::max(0, p.x - reach); x <= std::min(bytes.width() - 1, p.x + reach);
+                 ++x) {
+                const int weight = support[difference(own, bytes.at({x, y}))];
+                balance += held[bytes.index({x, y})] ? weight : -weight;
             }
         }
         return balance > 0;

@@ -50,7 +50,9 @@ torch::Tensor corrected(const Sight& sight, const torch::Tensor& offset,
 /// the sure ones around, unless that explains the target worse.
 torch::Tensor surely(const Sight& sight, const torch::Tensor& offset, const torch::Tensor& back,
                      double gain) {
-    const auto disagreement = (offset + warp(back, offset)).square().sum(1, true);  // px^2
+    // Cut off before the exponential becomes denormal, which is slow to multiply by.
+    const auto disagreement =
+        (offset + warp(back, offset)).square().sum(1, true).clamp_max(50);  // px^2
     const auto spread = spread_from_confident(
         offset, texturedness(sight.target) * (-disagreement).exp(), sight.target);
     const auto lost = misfit(sight, spread) - misfit(sight, offset);
