@@ -36,27 +36,35 @@ torch::Tensor misfit(const Sight& sight, const torch::Tensor& offset) {
     return box_mean((difference - box_mean(difference, 2 * radius)).abs(), radius);
 }
 
+/// A flow and how badly it explains the target.
+struct Explained {
+    torch::Tensor offset;  // [1, 2, h, w]
+    torch::Tensor misfit;  // [1, 1, h, w]
+};
+
 /// The flow with the motion added that remains after it, where that explains the target better.
-torch::Tensor corrected(const Sight& sight, const torch::Tensor& offset,
-                        const FlowEstimator& estimator, double gain) {
+Explained corrected(const Sight& sight, const torch::Tensor& offset, const FlowEstimator& estimator,
+                    double gain) {
     const auto rest = estimator(sight.target, warp(sight.source, offset) * sight.light);
     const auto better = rest + warp(offset, rest);
-    const auto won = misfit(sight, offset) - misfit(sight, better);
+    const auto before = misfit(sight, offset);
+    const auto after = misfit(sight, better);
     // Soft, so that no seam appears where the evidence is weak.
-    return offset + (better - offset) * smooth_step(won, 0.5 * gain, 1.5 * gain);
+    const auto taken = smooth_step(before - after, 0.5 * gain, 1.5 * gain);
+    return {offset + (better - offset) * taken, before + (after - before) * taken};
 }
 
 /// The flow with its doubtful parts, even ground and what disagrees with the way back, taken from
 /// the sure ones around, unless that explains the target worse.
-torch::Tensor surely(const Sight& sight, const torch::Tensor& offset, const torch::Tensor& back,
+torch::Tensor surely(const Sight& sight, const Explained& way, const torch::Tensor& back,
                      double gain) {
     // Cut off before the exponential becomes denormal, which is slow to multiply by.
     const auto disagreement =
-        (offset + warp(back, offset)).square().sum(1, true).clamp_max(50);  // px^2
+        (way.offset + warp(back, way.offset)).square().sum(1, true).clamp_max(50);  // px^2
     const auto spread = spread_from_confident(
-        offset, texturedness(sight.target) * (-disagreement).exp(), sight.target);
-    const auto lost = misfit(sight, spread) - misfit(sight, offset);
-    return spread + (offset - spread) * smooth_step(lost, 0.5 * gain, 1.5 * gain);
+        way.offset, texturedness(sight.target) * (-disagreement).exp(), sight.target);
+    const auto lost = misfit(sight, spread) - way.misfit;
+    return spread + (way.offset - spread) * smooth_step(lost, 0.5 * gain, 1.5 * gain);
 }
 
 /// True where two pictures differ by no more than `most` once slow changes of light are set aside.
@@ -110,8 +118,9 @@ FlowField LongFlow::operator()(const torch::Tensor& frame, const torch::Tensor& 
 
     const auto raw = corrected(sight, start, *estimator_, options_.gain);
     const auto raw_back = corrected(sight_back, start_back, *back_estimator_, options_.gain);
-    const auto offset = edge_aligned(surely(sight, raw, raw_back, options_.gain), frame, key);
-    const auto return_way = surely(sight_back, raw_back, raw, options_.gain);
+    const auto offset =
+        edge_aligned(surely(sight, raw, raw_back.offset, options_.gain), frame, key);
+    const auto return_way = surely(sight_back, raw_back, raw.offset, options_.gain);
 
     const auto bounds = in_bounds(offset);
     const auto valid = bounds & moves_with_others(offset) &
