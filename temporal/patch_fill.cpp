@@ -14,6 +14,11 @@ namespace {
 constexpr int radius = 2;  // of a patch
 constexpr int side = 2 * radius + 1;
 constexpr int channels = 8;  // source RGB, 0, edit RGB, 0: a power of two for the vector unit
+constexpr int edit_channel = 4;
+
+uint8_t as_byte(float value) {
+    return static_cast<uint8_t>(std::clamp(value, 0.0F, 1.0F) * 255.0F + 0.5F);
+}
 
 /// Source and edit as interleaved bytes with a margin of a patch's radius, so that every pixel's
 /// patch exists: [h + 4, w + 4, 8].
@@ -22,16 +27,23 @@ class Pair {
     Pair(const torch::Tensor& source, const torch::Tensor& edited)
         : height_(static_cast<int>(source.size(2))),
           width_(static_cast<int>(source.size(3))),
-          edited_(edited[0].permute({1, 2, 0}).contiguous()) {
-        const auto both = torch::cat({source, torch::zeros_like(source.narrow(1, 0, 1)), edited,
-                                      torch::zeros_like(source.narrow(1, 0, 1))},
-                                     1);
-        bytes_ = (at::replication_pad2d(both, {radius, radius, radius, radius}).clamp(0, 1) * 255)
-                     .round()
-                     .to(torch::kUInt8)[0]
-                     .permute({1, 2, 0})
-                     .contiguous();
-        start_ = bytes_.data_ptr<uint8_t>();
+          edited_(edited[0].permute({1, 2, 0}).contiguous()),
+          bytes_(static_cast<size_t>(channels) * (height_ + 2 * radius) * stride()) {
+        const auto plane = static_cast<int64_t>(height_) * width_;
+        const auto seen = source.contiguous();
+        uint8_t* to = bytes_.data();
+        for (int y = -radius; y < height_ + radius; ++y) {
+            for (int x = -radius; x < width_ + radius; ++x, to += channels) {
+                const int row = std::clamp(y, 0, height_ - 1);
+                const int column = std::clamp(x, 0, width_ - 1);
+                const float* from = seen.data_ptr<float>() + row * int64_t{width_} + column;
+                const float* colour = this->edited(column, row);
+                for (int c = 0; c < 3; ++c) {
+                    to[c] = as_byte(from[c * plane]);
+                    to[edit_channel + c] = as_byte(colour[c]);
+                }
+            }
+        }
     }
 
     int height() const { return height_; }
@@ -41,7 +53,9 @@ class Pair {
     bool holds(int x, int y) const { return x >= 0 && x < width_ && y >= 0 && y < height_; }
 
     /// The first byte of the patch around a pixel.
-    const uint8_t* patch(int x, int y) const { return start_ + channels * (y * stride() + x); }
+    const uint8_t* patch(int x, int y) const {
+        return bytes_.data() + channels * (static_cast<int64_t>(y) * stride() + x);
+    }
 
     int stride() const { return width_ + 2 * radius; }
 
@@ -56,10 +70,11 @@ class Pair {
 
     /// Brings the bytes of a pixel's edit up to date.
     void renew(int x, int y) {
-        uint8_t* byte = start_ + channels * ((y + radius) * stride() + x + radius) + 4;
-        const float* colour = edited(x, y);
+        uint8_t* byte = bytes_.data() +
+                        channels * (static_cast<int64_t>(y + radius) * stride() + x + radius) +
+                        edit_channel;
         for (int c = 0; c < 3; ++c) {
-            byte[c] = static_cast<uint8_t>(std::lround(std::clamp(colour[c], 0.0F, 1.0F) * 255));
+            byte[c] = as_byte(edited(x, y)[c]);
         }
     }
 
@@ -70,8 +85,7 @@ class Pair {
     int height_;
     int width_;
     torch::Tensor edited_;  // [h, w, 3]
-    torch::Tensor bytes_;
-    uint8_t* start_ = nullptr;
+    std::vector<uint8_t> bytes_;
 };
 
 /// Where a hole pixel's patch comes from.
