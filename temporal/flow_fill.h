@@ -7,7 +7,7 @@ namespace weft {
 /// Lets motion that is known for sure spread to where it is not: over even ground, where every
 /// offset explains the picture as well, and to hidden pixels. It spreads within surfaces and stops
 /// at the picture's edges (Min et al., "Fast global image smoothing based on weighted least
-/// squares", TIP 2014, sections III and V: three rounds of one-dimensional solves along rows and
+/// squares", TIP 2014, sections III and V: two rounds of one-dimensional solves along rows and
 /// columns, numerator and denominator apart). Where confidence is 1 the offset stays as it is; in
 /// between the two are mixed. CPU, one thread; about 5 ms at 512x288.
 /// @param offset [1, 2, h, w]
