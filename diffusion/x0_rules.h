@@ -18,7 +18,9 @@ namespace weft {
 /// Shapes follow the reference while they are decided: x0 <- mask pull(x0) + (1 - mask) x0.
 struct ShapeFusion {
     /// x0 [n, c, h, w] of all rows -> what each row is pulled to, [n, c, h, w]: its reference's
-    /// estimate warped onto it. Rows under a mask of 0 may hold anything finite.
+    /// estimate warped onto it. Rows under a mask of 0 may hold anything finite. Latents may be
+    /// warped as they are in the first steps alone, where shapes are coarse; to hold details over
+    /// more of the run, decode, warp the picture and encode it again.
     std::function<torch::Tensor(const torch::Tensor& x0)> pull;
     torch::Tensor mask;  // [n or 1, 1, h, w] in [0, 1]: 0 where the reference does not reach
     StepRange range = {0, 0.1};
