@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "temporal/guided_upsample.h"
 #include "video/resample.h"
 
 namespace weft {
@@ -197,9 +198,6 @@ torch::Tensor Editor::finish(const FrameBatch& batch, const torch::Tensor& small
     check(batch, job_.fit.source);
     const StageClock::Lap lap(watch.clock, Stage::finish);
     const auto device = model_->placement().device;
-    const auto enlarged = [&](const torch::Tensor& pictures) {
-        return resized(pictures.to(device), job_.fit.source);
-    };
     std::vector<torch::Tensor> finished;
     for (int64_t i = 0; i < batch.size(); ++i) {
         const double strength = job_.strength(batch.time_s[i]);
@@ -208,10 +206,14 @@ torch::Tensor Editor::finish(const FrameBatch& batch, const torch::Tensor& small
             finished.push_back(picture);
             continue;
         }
-        auto large = enlarged(edited.slice(0, i, i + 1));
+        const auto enlarged = [&](const torch::Tensor& pictures, double detail) {
+            return guided_upsampled(pictures.slice(0, i, i + 1).to(device), picture.to(device),
+                                    {.strength = detail});
+        };
+        // Below strength 1 the source's detail comes back anyway, by the rest.
+        auto large = enlarged(edited, strength * job_.plan.detail.value_or(0));
         if (strength < 1) {
-            large =
-                large + (1 - strength) * (picture.to(device) - enlarged(small.slice(0, i, i + 1)));
+            large = large + (1 - strength) * (picture.to(device) - enlarged(small, 0));
         }
         finished.push_back(large.clamp(0, 1).cpu());
     }

@@ -66,8 +66,9 @@ class Editor {
     torch::Tensor edit_linked(const FrameBatch& small, const FrameLinks& links, int64_t first,
                               const RenderWatch& watch = {}) const;
 
-    /// Brings edits to the source's size: enlarged, and with (1 - strength) of the detail that the
-    /// source lost when it was shrunk. Strength 0 gives the very pixels back.
+    /// Brings edits to the source's size: enlarged, guided by the source as far as the plan's
+    /// `detail` says (guided_upsample.h), and with (1 - strength) of what the source lost when it
+    /// was shrunk. Strength 0 gives the very pixels back.
     /// @param batch  [n, 3, source]
     /// @param small  [n, 3, content], batch.pictures shrunk
     /// @param edited [n, 3, content]

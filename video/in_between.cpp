@@ -6,6 +6,7 @@
 
 #include "diffusion/frame_links.h"
 #include "temporal/long_flow.h"
+#include "temporal/patch_fill.h"
 #include "temporal/propagate.h"
 
 namespace weft {
@@ -17,8 +18,9 @@ void pause(const RenderWatch& watch) {
     }
 }
 
-/// Both key frames' edits pulled along the flow; the network does not run.
-torch::Tensor propagate(const Editor& /*editor*/, const KeyInterval& interval,
+/// Both key frames' edits pulled along the flow, and what neither shows made from their patches;
+/// the network does not run.
+torch::Tensor propagate(const Editor& editor, const KeyInterval& interval,
                         const RenderWatch& watch) {
     const torch::InferenceMode no_gradients;
     const StageClock::Lap lap(watch.clock, Stage::propagate);
@@ -28,6 +30,8 @@ torch::Tensor propagate(const Editor& /*editor*/, const KeyInterval& interval,
     const int64_t count = interval.frames.size();
     const KeyFrame& before = interval.before;
     const KeyFrame& after = interval.after;
+    const std::array exemplars{Exemplar{before.frame.pictures, before.edit},
+                               Exemplar{after.frame.pictures, after.edit}};
     std::vector<torch::Tensor> made;
     for (int64_t i = 0; i < count; ++i) {
         pause(watch);
@@ -41,7 +45,14 @@ torch::Tensor propagate(const Editor& /*editor*/, const KeyInterval& interval,
             Donor{after.edit, after.frame.pictures,
                   long_flow(frame, after.frame.pictures, on.forward, on.backward),
                   static_cast<double>(count - i)}};
-        made.push_back(propagated(frame, donors).picture);
+        auto [picture, holes] = propagated(frame, donors);
+        if (holes.any().item<bool>()) {
+            const NoiseKey places{.seed = editor.job().noise.seed,
+                                  .purpose = NoisePurpose::patches,
+                                  .frame = interval.frames.index[static_cast<size_t>(i)]};
+            picture = patch_filled({frame, picture, holes}, exemplars, places);
+        }
+        made.push_back(picture);
     }
     return torch::cat(made);
 }

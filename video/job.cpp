@@ -53,6 +53,7 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.codec, "auto");
     fill(plan.preset, "medium");
     fill(plan.mode, "auto");
+    fill(plan.detail, 1.0);
     fill(plan.segment_frames, int64_t{96});
 }
 

@@ -40,6 +40,7 @@ struct Plan {
     std::string colorspace;
     std::string mode;
     std::optional<int64_t> key_every;  // not set: by the motion
+    std::optional<double> detail;
     std::string from;
     std::string to;
     std::string codec;

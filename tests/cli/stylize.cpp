@@ -264,25 +264,39 @@ TEST_CASE("Ctrl-C ends a run with 130 and leaves nothing but finished work") {
     CHECK(names_in(folder.path()) == std::vector<std::string>{"in.mp4", "out.mp4.weft"});
 }
 
+namespace {
+
+/// Peak memory of an edit of `frames` frames of a clip of small pictures, which the model sees as
+/// thumbnails.
+double peak_bytes(const TemporaryFolder& folder, int frames, const std::string& size) {
+    const auto name = std::to_string(frames);
+    const auto in = make_clip(folder / (name + ".mp4"),
+                              "testsrc2=s=" + size + ":r=25:d=" + std::to_string(frames / 25.0),
+                              {"-preset", "ultrafast"});
+    const auto done =
+        stylize({in, "-p", "x", "-o", (folder / (name + "-out.mp4")).string(), "--threads", "1",
+                 "--size", "32x32", "--steps", "1", "--preset", "ultrafast", "--key-every", "12"});
+    INFO(done.error);
+    REQUIRE(done.code == 0);
+    return static_cast<double>(done.peak_bytes);
+}
+
+}  // namespace
+
 TEST_CASE("memory does not depend on the clip's length") {
     const TemporaryFolder folder;
-    const auto peak = [&](int frames) {
-        const auto name = std::to_string(frames);
-        const auto in = make_clip(folder / (name + ".mp4"),
-                                  "testsrc2=s=640x360:r=25:d=" + std::to_string(frames / 25.0),
-                                  {"-preset", "ultrafast"});
-        // The model sees thumbnails, so that 600 frames take seconds.
-        const auto done =
-            stylize({in, "-p", "x", "-o", (folder / (name + "-out.mp4")).string(), "--threads", "1",
-                     "--size", "32x32", "--steps", "1", "--preset", "ultrafast"});
-        INFO(done.error);
-        REQUIRE(done.code == 0);
-        return static_cast<double>(done.peak_bytes);
-    };
     // By 240 frames the queues, the encoder's look-ahead and the heap's gaps are full; beside the
     // tiny model they weigh more than beside a real one. From there on nothing may grow.
-    const double small = peak(240);
-    const double large = peak(600);
+    const double small = peak_bytes(folder, 240, "640x360");
+    const double large = peak_bytes(folder, 600, "640x360");
     INFO("240 frames: " << small / 1e6 << " MB, 600 frames: " << large / 1e6 << " MB");
+    CHECK(large < 1.05 * small);
+}
+
+TEST_CASE("2,000 frames take the memory of 200", "[.][slow]") {
+    const TemporaryFolder folder;
+    const double small = peak_bytes(folder, 200, "160x96");
+    const double large = peak_bytes(folder, 2000, "160x96");
+    INFO("200 frames: " << small / 1e6 << " MB, 2,000 frames: " << large / 1e6 << " MB");
     CHECK(large < 1.05 * small);
 }

@@ -122,6 +122,7 @@ TEST_CASE("enlarging an edit gives the detail back that strength leaves") {
     plan.prompt = Curve<std::string>::constant("x");
     plan.strength = {{{0, 0.0}, {1, 0.5}}};
     plan.size = "32x24";
+    plan.detail = 0;
     StreamInfo info;
     info.width = size.width;
     info.height = size.height;
@@ -133,6 +134,6 @@ TEST_CASE("enlarging an edit gives the detail back that strength leaves") {
         // An edit that changes nothing.
         const auto finished = edit.finish(batch, small, small);
         CHECK(change(finished, batch.pictures) <=
-              (time_s == 0.0 ? 0 : 0.51 * change(resized(small, size), batch.pictures)));
+              (time_s == 0.0 ? 0 : 0.55 * change(resized(small, size), batch.pictures)));
     }
 }
