@@ -13,6 +13,7 @@
 #include "diffusion/lora_file.h"
 #include "diffusion/model.h"
 #include "diffusion/model_source.h"
+#include "diffusion/model_weights.h"
 #include "diffusion/prediction_names.h"
 #include "diffusion/unet.h"
 #include "io/files/dtypes.h"
@@ -103,14 +104,11 @@ std::vector<std::string> unmatched_names(const ModelSource& source) {
         if (!build(component, source.config(component), weights)) {
             continue;
         }
-        for (const auto& name : weights.unused()) {
-            names.push_back(c10::str(component, ": ", name));
-        }
+        const auto unused = unused_names(component, weights);
+        names.insert(names.end(), unused.begin(), unused.end());
     }
-    if (const auto* checkpoint = dynamic_cast<const Checkpoint*>(&source)) {
-        const auto& strangers = checkpoint->unmatched();
-        names.insert(names.end(), strangers.begin(), strangers.end());
-    }
+    const auto strangers = source.strangers();
+    names.insert(names.end(), strangers.begin(), strangers.end());
     return names;
 }
 

@@ -112,14 +112,18 @@ double LoraChoice::weight_of(const std::string& component, const std::string& la
     return part.empty() ? weight : parts.at(part);
 }
 
-LoraChoice parse_lora(const std::string& text) {
+FileAndRest split_file(const std::string& text, const std::string& what, const std::string& form) {
     const size_t end = file_length(text);
     if (end == 0)
-        throw Error(text, "no such LoRA file", lora_form);
-    LoraChoice choice{.file = text.substr(0, end)};
-    if (end == text.size())
+        throw Error(text, c10::str("no such ", what), form);
+    return {text.substr(0, end), end == text.size() ? "" : text.substr(end + 1)};
+}
+
+LoraChoice parse_lora(const std::string& text) {
+    const auto [file, rest] = split_file(text, "LoRA file", lora_form);
+    LoraChoice choice{.file = file};
+    if (file.string().size() == text.size())
         return choice;
-    const std::string rest = text.substr(end + 1);
     const size_t colon = std::min(rest.find(':'), rest.size());
     const auto weight = weight_in(std::string_view(rest).substr(0, colon));
     if (!weight)
@@ -134,10 +138,9 @@ LoraChoice parse_lora(const std::string& text) {
 }
 
 EmbeddingChoice parse_embedding(const std::string& text) {
-    const size_t end = file_length(text);
-    if (end == 0)
-        throw Error(text, "no such embedding file or folder", "write FILE[:TOKEN] or a folder");
-    return {text.substr(0, end), end == text.size() ? "" : text.substr(end + 1)};
+    auto [file, rest] =
+        split_file(text, "embedding file or folder", "write FILE[:TOKEN] or a folder");
+    return {file, rest};
 }
 
 }  // namespace weft

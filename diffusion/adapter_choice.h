@@ -6,6 +6,16 @@
 
 namespace weft {
 
+/// How a LoRA gets into a model.
+enum class LoraMode {
+    merged,    // added to the weights while they are loaded: costs nothing when the model runs
+    unmerged,  // run beside its layers (Note [LoRAs beside the layers]): the weights stay as they
+               // are. What has no two factors (LoHa, LoKr, DoRA, differences) is merged all the
+               // same
+    varying,   // unmerged, and its strength may change from call to call and row to row: an Error
+               // where something of it cannot run beside its layer
+};
+
 /// One `--lora`: FILE[:WEIGHT[:PART=W,PART=W]].
 struct LoraChoice {
     std::filesystem::path file;
@@ -15,6 +25,7 @@ struct LoraChoice {
     /// narrows it as in the layers' names: "down.1", "up.2.attentions.0"; "text.1" and "text.2" are
     /// SDXL's two text encoders.
     std::map<std::string, double> parts = {};
+    LoraMode mode = LoraMode::merged;
 
     /// The longest of `parts` that holds a layer; empty where none does.
     std::string part_of(const std::string& component, const std::string& layer) const;
@@ -23,6 +34,15 @@ struct LoraChoice {
 
     friend bool operator==(const LoraChoice&, const LoraChoice&) = default;
 };
+
+/// "FILE[:REST]" cut after the longest front part that exists. Error, quoting `form`, where none
+/// does.
+struct FileAndRest {
+    std::filesystem::path file;
+    std::string rest;
+};
+
+FileAndRest split_file(const std::string& text, const std::string& what, const std::string& form);
 
 /// Reads "FILE[:WEIGHT[:PART=W,...]]"; the longest front part that exists is the file. Error where
 /// none does, UsageError for weights and parts that are none.

@@ -27,15 +27,14 @@ class Checkpoint : public ModelSource {
     Tokenizer tokenizer(const std::string& component) const override;
     Config own_defaults() const override;
 
+    std::vector<std::string> strangers() const override { return unmatched_; }
+
     const SafeTensors& file() const { return file_; }
 
     const CheckpointFacts& facts() const { return facts_; }
 
     /// The tensors of a component under diffusers' names, with where they come from.
     const std::vector<CheckpointName>& names(const std::string& component) const;
-
-    /// Stored names that become nothing and are no known leftovers of training either.
-    const std::vector<std::string>& unmatched() const { return unmatched_; }
 
     /// The padding token of a tokenizer: "!" for those of OpenCLIP's towers.
     std::string pad_token(const std::string& component) const;
@@ -46,7 +45,7 @@ class Checkpoint : public ModelSource {
     SafeTensors file_;
     CheckpointFacts facts_;
     std::map<std::string, std::vector<CheckpointName>> names_;
-    std::vector<std::string> unmatched_;
+    std::vector<std::string> unmatched_;  // stored names that become nothing
 };
 
 /// The tensor as the diffusers layout has it, a view where it can be.

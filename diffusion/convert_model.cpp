@@ -115,7 +115,7 @@ void checkpoint_to_folder(const Checkpoint& checkpoint, const fs::path& folder,
         if (!schedules)
             write_weights(checkpoint, component, folder, request, report);
     }
-    report.left_out = checkpoint.unmatched();
+    report.left_out = checkpoint.strangers();
 }
 
 // Everything but the weights is copied as it is.

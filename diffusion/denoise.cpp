@@ -70,9 +70,10 @@ Denoise text_guided(Network network, Prediction prediction, Conditioning conditi
     return [network = std::move(network), prediction, given = std::move(conditioning)](
                const torch::Tensor& x, const NoiseLevel& level) {
         const int64_t n = x.size(0);
+        const double g = given.interval.holds(level) ? given.guidance : 1;
         const std::vector<Branch> branches = without_idle({
-            {given.guidance, given.text.expanded(n), {}},
-            {1 - given.guidance, given.negative.expanded(n), {}},
+            {g, given.text.expanded(n), {}},
+            {1 - g, given.negative.expanded(n), {}},
         });
         return to_x0(prediction, run_branches(network, branches, x, level.t, given), x, level);
     };
@@ -87,8 +88,9 @@ Denoise source_guided(Network network, Prediction prediction, Conditioning condi
         const torch::Tensor source = has_source ? for_frames(given.source, n) : none;
         const TextCondition text = given.text.expanded(n);
         const TextCondition negative = given.negative.expanded(n);
-        const double g = given.guidance;
-        const double s = has_source ? given.image_guidance : 1;
+        const bool guides = given.interval.holds(level);
+        const double g = guides ? given.guidance : 1;
+        const double s = guides && has_source ? given.image_guidance : 1;
         const std::vector<Branch> branches =
             without_idle({{g, text, source}, {s - g, negative, source}, {1 - s, negative, none}});
         return to_x0(prediction, run_branches(network, branches, x, level.t, given), x, level);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "diffusion/frame_links.h"
+#include "diffusion/guidance_interval.h"
 #include "diffusion/injection.h"
 #include "diffusion/noise_levels.h"
 #include "diffusion/prediction.h"
@@ -52,6 +53,12 @@ struct Conditioning {
     std::optional<FrameLinks> links = {};
     /// Plug-and-play's source, for models that are not fed one.
     std::optional<Injection> injection = {};
+    /// Where guidance and image_guidance act; elsewhere they count as 1. Models that are told their
+    /// guidance (LCM) are told it at all levels.
+    GuidanceInterval interval = {};
+    /// Deep features of the network are computed at every n-th call only; 1: always. Approximate
+    /// from 2 on; see FeatureCache. The Denoise then remembers: it serves one run of a sampler.
+    int64_t cache_every = 1;
 };
 
 /// Classifier-free guidance (Ho and Salimans, arXiv 2207.12598): both branches run as one batch.

@@ -1,6 +1,7 @@
 #include "diffusion/layers.h"
 
 #include <cmath>
+#include <utility>
 
 #include "diffusion/packed.h"
 #include "io/files/error.h"
@@ -86,7 +87,8 @@ torch::Tensor activate(torch::Tensor&& x, Activation activation) {
     return activate(static_cast<const torch::Tensor&>(x), activation);
 }
 
-Linear::Linear(const Weights& weights, int64_t in, int64_t out, const LinearOptions& options) {
+Linear::Linear(const Weights& weights, int64_t in, int64_t out, const LinearOptions& options)
+    : beside_(LowRank::beside(weights)) {
     const std::vector<int64_t> shape =
         options.pointwise ? std::vector<int64_t>{out, in, 1, 1} : std::vector<int64_t>{out, in};
     weight_ = weights.at("weight", shape, options.init);
@@ -99,6 +101,10 @@ Linear::Linear(const Weights& weights, int64_t in, int64_t out, const LinearOpti
 }
 
 torch::Tensor Linear::operator()(const torch::Tensor& x, const torch::Tensor& added) const {
+    return beside_ ? beside_->onto(run(x, added), x) : run(x, added);
+}
+
+torch::Tensor Linear::run(const torch::Tensor& x, const torch::Tensor& added) const {
     if (runs_packed(weight_, x)) {
         return packed_linear(x, weight_, bias_, added.defined() ? Epilogue::add : Epilogue::none,
                              added);
@@ -110,7 +116,8 @@ torch::Tensor Linear::operator()(const torch::Tensor& x, const torch::Tensor& ad
 
 Geglu::Geglu(const Weights& weights, int64_t in, int64_t out)
     : weight_(weights.at("weight", {2 * out, in})),
-      bias_(weights.at("bias", {2 * out}, zero_init)) {
+      bias_(weights.at("bias", {2 * out}, zero_init)),
+      beside_(LowRank::beside(weights)) {
     if (!weights.creating() && can_pack(weight_)) {
         value_ = pack_linear(weight_.narrow(0, 0, out));
         gate_ = pack_linear(weight_.narrow(0, out, out));
@@ -119,21 +126,36 @@ Geglu::Geglu(const Weights& weights, int64_t in, int64_t out)
 }
 
 torch::Tensor Geglu::operator()(const torch::Tensor& x) const {
+    if (beside_) {
+        const std::vector<torch::Tensor> halves = beside_->onto(joined(x), x).chunk(2, -1);
+        return halves[0] * torch::gelu(halves[1]);
+    }
     if (value_.defined() && !needs_gradient(x)) {
         const std::vector<torch::Tensor> biases = bias_.chunk(2);
         const torch::Tensor gate = packed_linear(x, gate_, biases[1], Epilogue::gelu);
         return packed_linear(x, value_, biases[0], Epilogue::times, gate);
     }
+    const std::vector<torch::Tensor> halves = joined(x).chunk(2, -1);
+    return halves[0] * torch::gelu(halves[1]);
+}
+
+// The values, then the gates, [..., 2 out].
+torch::Tensor Geglu::joined(const torch::Tensor& x) const {
+    if (value_.defined() && !needs_gradient(x)) {
+        const std::vector<torch::Tensor> biases = bias_.chunk(2);
+        return torch::cat({packed_linear(x, value_, biases[0]), packed_linear(x, gate_, biases[1])},
+                          -1);
+    }
     const torch::Tensor weight =
         value_.defined() ? torch::cat({unpacked(value_), unpacked(gate_)}) : weight_;
-    const std::vector<torch::Tensor> halves = torch::linear(x, weight, bias_).chunk(2, -1);
-    return halves[0] * torch::gelu(halves[1]);
+    return torch::linear(x, weight, bias_);
 }
 
 Conv2d::Conv2d(const Weights& weights, int64_t in, int64_t out, const Conv2dOptions& options)
     : stride_(options.stride),
       padding_(options.padding < 0 ? (options.kernel - 1) / 2 : options.padding),
-      out_channels_(out) {
+      out_channels_(out),
+      beside_(LowRank::beside(weights)) {
     weight_ = weights.at("weight", {out, in, options.kernel, options.kernel}, options.init);
     if (weights.creating() || !can_pack(weight_)) {
         weight_ = channels_last(weight_, weights.creating());
@@ -165,14 +187,19 @@ torch::Tensor Conv2d::run(const torch::Tensor& x, const torch::Tensor& bias,
 }
 
 torch::Tensor Conv2d::operator()(const torch::Tensor& x, const torch::Tensor& added) const {
-    return run(x, bias_, added);
+    return with_branch(run(x, bias_, added), x);
+}
+
+torch::Tensor Conv2d::with_branch(torch::Tensor y, const torch::Tensor& x) const {
+    return beside_ ? beside_->onto_map(std::move(y), x, stride_, padding_) : y;
 }
 
 torch::Tensor Conv2d::shifted(const torch::Tensor& x, const torch::Tensor& shift) const {
-    return run(x, bias_.defined() ? bias_ + shift : shift, {});
+    return with_branch(run(x, bias_.defined() ? bias_ + shift : shift, {}), x);
 }
 
 void Conv2d::add_rows(torch::Tensor& out, const torch::Tensor& x) const {
+    TORCH_CHECK(!beside_, "a convolution with a LoRA beside it does not run in stripes");
     if (weight_.is_mkldnn() && weight_.dim() == 4) {
         add_packed_conv2d(out, x, weight_, bias_, {stride_, {0, padding_}});
         return;

@@ -2,9 +2,11 @@
 
 #include <torch/types.h>
 
+#include <memory>
 #include <string>
 
 #include "diffusion/channel_affine.h"
+#include "diffusion/low_rank.h"
 #include "io/files/weights.h"
 
 namespace weft {
@@ -24,7 +26,8 @@ torch::Tensor activate(torch::Tensor&& x, Activation activation);
 // that exists is loaded, in create mode it is initialised and registered for training. Layers hold
 // tensors only, are immutable and thread-safe, and work in any floating dtype, under autograd and
 // autocast. Four-dimensional weights are kept channels-last, so that convolutions run and answer
-// channels-last. Loaded weights are packed where the CPU gains by it (Note [Packed weights]).
+// channels-last. Loaded weights are packed where the CPU gains by it (Note [Packed weights]). A
+// LoRA may run beside a loaded linear layer or convolution (Note [LoRAs beside the layers]).
 
 struct LinearOptions {
     bool bias = true;
@@ -41,8 +44,11 @@ class Linear {
     torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& added = {}) const;
 
   private:
+    torch::Tensor run(const torch::Tensor& x, const torch::Tensor& added) const;
+
     torch::Tensor weight_;
     torch::Tensor bias_;
+    std::shared_ptr<const LowRank> beside_;  // null: none
 };
 
 /// value(x) * gelu(gate(x)), the gated GELU (Shazeer 2020, "GLU variants"). One weight "weight"
@@ -54,9 +60,12 @@ class Geglu {
     torch::Tensor operator()(const torch::Tensor& x) const;
 
   private:
+    torch::Tensor joined(const torch::Tensor& x) const;
+
     torch::Tensor weight_;        // plain; undefined where the halves are packed
     torch::Tensor value_, gate_;  // packed
     torch::Tensor bias_;
+    std::shared_ptr<const LowRank> beside_;  // null: none
 };
 
 struct Conv2dOptions {
@@ -84,6 +93,7 @@ class Conv2d {
   private:
     torch::Tensor run(const torch::Tensor& x, const torch::Tensor& bias,
                       const torch::Tensor& added) const;
+    torch::Tensor with_branch(torch::Tensor y, const torch::Tensor& x) const;
     torch::Tensor plain_weight() const;
 
     torch::Tensor weight_;  // a packed kernel of one pixel is that of a linear layer, [out, in]
@@ -91,6 +101,7 @@ class Conv2d {
     int64_t stride_;
     int64_t padding_;
     int64_t out_channels_;
+    std::shared_ptr<const LowRank> beside_;  // null: none
 };
 
 class GroupNorm {

@@ -51,6 +51,13 @@ torch::Tensor tucker(const torch::Tensor& core, const torch::Tensor& out, const 
     return torch::einsum("rskl,ro,si->oikl", {core, out, in});
 }
 
+// core [r, s, kh, kw] with `in` [s, i] behind -> [r, i, kh, kw]
+torch::Tensor inner_tucker(const torch::Tensor& core, const torch::Tensor& in,
+                           const Target& target) {
+    target.check(size_of(in, 1) * size_of(core, 2) * size_of(core, 3));
+    return torch::einsum("rskl,si->rikl", {core, in});
+}
+
 torch::Tensor lora_delta(const AdapterLayer& layer, const Target& target) {
     const torch::Tensor down = part(layer, "down"), up = part(layer, "up");
     if (!layer.has("mid"))
@@ -186,16 +193,47 @@ torch::Tensor adapted_weight(const torch::Tensor& weight, const AdapterLayer& la
     return strength == 1 ? after : before + strength * (after - before);
 }
 
-torch::Tensor adapted_bias(const torch::Tensor& bias, const AdapterLayer& layer, double strength) {
+torch::Tensor bias_delta(const AdapterLayer& layer, int64_t out) {
     if (!layer.has("bias"))
-        return bias.to(torch::kFloat32);
+        return {};
     const torch::Tensor change = part(layer, "bias").flatten();
-    if (change.sizes() != bias.sizes())
-        throw Error(layer.where,
-                    c10::str("changes a bias of ", bias.sizes(), " by ", change.sizes()),
+    if (change.numel() != out)
+        throw Error(layer.where, c10::str("changes a bias of ", out, " by ", change.sizes()),
                     other_model);
-    const double scale = layer.kind == AdapterKind::full ? 1 : layer.scale();
-    return bias.to(torch::kFloat32) + strength * scale * change;
+    return layer.kind == AdapterKind::full ? change : layer.scale() * change;
+}
+
+torch::Tensor adapted_bias(const torch::Tensor& bias, const AdapterLayer& layer, double strength) {
+    const torch::Tensor change = bias_delta(layer, bias.numel());
+    const torch::Tensor before = bias.to(torch::kFloat32);
+    return change.defined() ? before + strength * change : before;
+}
+
+bool runs_beside(const AdapterLayer& layer) {
+    return layer.kind == AdapterKind::lora && !layer.has("magnitude");
+}
+
+LowRankFactors low_rank_factors(const AdapterLayer& layer, torch::IntArrayRef shape) {
+    TORCH_CHECK(runs_beside(layer), layer.where, " has no two factors");
+    std::vector<int64_t> down_shape = shape.vec();
+    const int64_t out = down_shape.front();
+    LowRankFactors factors{part(layer, "down"), part(layer, "up").flatten(1)};
+    try {
+        const Target target{c10::multiply_integers(shape), layer.where};
+        if (layer.has("mid"))
+            factors.down = inner_tucker(part(layer, "mid"), factors.down.flatten(1), target);
+        down_shape.front() = factors.down.size(0);
+        factors.down = factors.down.reshape(down_shape);
+    } catch (const c10::Error&) {
+        throw Error(layer.where, c10::str("its tensors do not make a layer of ", shape),
+                    other_model);
+    }
+    if (factors.up.sizes() != torch::IntArrayRef({out, down_shape.front()}))
+        throw Error(layer.where,
+                    c10::str("its factor ", factors.up.sizes(), " makes no layer of ", shape),
+                    other_model);
+    factors.up = factors.up * layer.scale();
+    return factors;
 }
 
 }  // namespace weft

@@ -45,6 +45,23 @@ struct AdapterLayer {
 /// tensors do not make that shape.
 torch::Tensor weight_delta(const AdapterLayer& layer, torch::IntArrayRef shape);
 
+/// True where the layer's change is a product of two factors, so that it can run beside the layer:
+/// LoRA without DoRA's magnitude.
+bool runs_beside(const AdapterLayer& layer);
+
+/// A change as the product up * down of matrices, in f32, scale included in `up`.
+struct LowRankFactors {
+    torch::Tensor down;  // [r, in(, kh, kw)], as the weight's shape without its first dimension
+    torch::Tensor up;    // [out, r]
+};
+
+/// The factors of a layer that runs_beside(), for a weight [out, in(, kh, kw)]; a mid tensor is
+/// multiplied into `down`. Error where the tensors do not make that shape.
+LowRankFactors low_rank_factors(const AdapterLayer& layer, torch::IntArrayRef shape);
+
+/// The change of a bias [out], scale included, in f32; undefined where there is none.
+torch::Tensor bias_delta(const AdapterLayer& layer, int64_t out);
+
 /// The weight with `strength` of the layer's change, in f32. Without a magnitude it is
 /// weight + strength * delta. With one the full change is magnitude * V / |V|, V = weight + delta
 /// (DoRA, eq. 5), norms over all but the output channel, or all but the input channel where the

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "diffusion/autoencoder.h"
+#include "diffusion/feature_cache.h"
 #include "diffusion/linked_network.h"
 #include "diffusion/model_source.h"
 #include "diffusion/model_traits.h"
+#include "diffusion/model_weights.h"
 #include "diffusion/text_encoders.h"
 #include "diffusion/unet.h"
 #include "io/files/error.h"
@@ -27,16 +29,18 @@ torch::ScalarType autoencoder_dtype(const Config& vae, torch::ScalarType dtype) 
     return is_patch || dtype == torch::kFloat16 ? torch::kFloat32 : dtype;
 }
 
-Weights adapted(Weights unet, Adapters& adapters) {
-    adapters.merge_into("unet", unet);
-    return unet;
-}
-
 std::vector<LearnedWord> learned_words(const ModelOptions& options) {
     std::vector<LearnedWord> words;
     for (const EmbeddingChoice& choice : options.embeddings)
         for (LearnedWord& word : read_learned_words(choice)) words.push_back(std::move(word));
     return words;
+}
+
+// What steers at a level: outside their interval the scales of guidance count as 1.
+Conditioning at_level(Conditioning given, const NoiseLevel& level) {
+    if (!given.interval.holds(level))
+        given.guidance = given.image_guidance = 1;
+    return given;
 }
 
 // n rows out of 1 or a divisor of n: the rows of all branches stand one after another.
@@ -60,26 +64,24 @@ struct DiffusionModel::Parts {
     std::vector<std::string> notes;
 
     Parts(const ModelSource& source, const Placement& where, const ModelOptions& options)
-        : Parts(source, where, options, Adapters(options.loras)) {}
+        : Parts(source, where, options, ModelWeights(source, options.loras)) {}
 
     Parts(const ModelSource& source, const Placement& where, const ModelOptions& options,
-          Adapters adapters)
+          ModelWeights weights)
         : traits(model_traits(source, options)),
           placement(where),
           schedule(latent_schedule(source, traits, options)),
           unet(read_unet_config(source.config("unet")),
-               adapted(source.weights("unet", {where.device, where.dtype}), adapters)),
-          text(source, unet.config(), where.device,
-               {.words = learned_words(options),
-                .clip_skip = options.clip_skip,
-                .adapters = &adapters}),
+               weights.open("unet", {where.device, where.dtype})),
+          text(source, weights, unet.config(), where.device,
+               {.words = learned_words(options), .clip_skip = options.clip_skip}),
           autoencoder_dtype(weft::autoencoder_dtype(source.config("vae"), where.dtype)) {
         if (source.has("low_res_scheduler"))
             low_resolution_schedule.emplace(
                 read_schedule_config(source.config("low_res_scheduler")));
         autoencoder = make_autoencoder(source.config("vae"),
-                                       source.weights("vae", {where.device, autoencoder_dtype}));
-        notes = adapters.finish();
+                                       weights.open("vae", {where.device, autoencoder_dtype}));
+        notes = weights.finish();
     }
 
     /// What the network is fed and told besides x, t and the texts.
@@ -87,6 +89,7 @@ struct DiffusionModel::Parts {
         torch::Tensor channels;          // [1 or n, c, h, w] beside x in every branch
         std::optional<double> guidance;  // of models that are told theirs
         std::optional<int64_t> label;
+        FeatureCache cache{1};  // of this run of a sampler
     };
 
     torch::Tensor encode(const torch::Tensor& image) const;
@@ -94,8 +97,8 @@ struct DiffusionModel::Parts {
     torch::Tensor channels(const BesideInputs& given, const torch::Tensor& x) const;
     TextCondition sized(TextCondition condition, const torch::Tensor& x, double score) const;
     UnetInputs told(const TextCondition& text, const Fed& fed, int64_t rows) const;
-    torch::Tensor predict(const NetworkCall& call, double t, const Fed& fed) const;
-    torch::Tensor predict_all(LinkedBatch batch, const NoiseLevel& level, const Fed& fed,
+    torch::Tensor predict(const NetworkCall& call, double t, Fed& fed) const;
+    torch::Tensor predict_all(LinkedBatch batch, const NoiseLevel& level, Fed& fed,
                               const Conditioning& given) const;
 };
 
@@ -171,13 +174,15 @@ UnetInputs DiffusionModel::Parts::told(const TextCondition& condition, const Fed
 }
 
 // The bare network in its own precision, f32 outside.
-torch::Tensor DiffusionModel::Parts::predict(const NetworkCall& call, double t,
-                                             const Fed& fed) const {
+torch::Tensor DiffusionModel::Parts::predict(const NetworkCall& call, double t, Fed& fed) const {
     const torch::NoGradGuard no_gradients;
+    const torch::Tensor& loras = call.text.loras;
+    const LoraStrengths strengths(loras.defined() ? loras.to(placement.device) : loras);
     // One time for all rows: the residual blocks then add it to their bias.
     const torch::Tensor timestep = torch::full({1}, t, torch::TensorOptions(placement.device));
     UnetInputs inputs = told(call.text, fed, call.input.size(0));
     inputs.coupling = call.coupling;
+    inputs.deep = fed.cache.next(call.input);
     const torch::Tensor out = unet(call.input.to(placement.device, placement.dtype), timestep,
                                    call.text.states.to(placement.device, placement.dtype), inputs);
     return out.to(torch::kFloat32);
@@ -185,7 +190,7 @@ torch::Tensor DiffusionModel::Parts::predict(const NetworkCall& call, double t,
 
 // All rows of a step: as one call, or frames that see each other call by call.
 torch::Tensor DiffusionModel::Parts::predict_all(LinkedBatch batch, const NoiseLevel& level,
-                                                 const Fed& fed, const Conditioning& given) const {
+                                                 Fed& fed, const Conditioning& given) const {
     const auto beside = [&](const torch::Tensor& x) {
         return fed.channels.defined() ? torch::cat({x, repeated(fed.channels, x.size(0))}, 1) : x;
     };
@@ -247,12 +252,14 @@ const std::vector<std::string>& DiffusionModel::notes() const {
     return parts_->notes;
 }
 
-TextCondition DiffusionModel::encode_text(const std::vector<std::string>& texts) const {
-    return parts_->text.encode(texts);
+TextCondition DiffusionModel::encode_text(const std::vector<std::string>& texts,
+                                          const torch::Tensor& loras) const {
+    return parts_->text.encode(texts, loras);
 }
 
-TextCondition DiffusionModel::encode_negative(const std::vector<std::string>& texts) const {
-    return parts_->text.encode_negative(texts);
+TextCondition DiffusionModel::encode_negative(const std::vector<std::string>& texts,
+                                              const torch::Tensor& loras) const {
+    return parts_->text.encode_negative(texts, loras);
 }
 
 torch::Tensor DiffusionModel::encode(const torch::Tensor& image) const {
@@ -283,6 +290,11 @@ Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
         if (traits().source_conditioned)
             throw UsageError(traits().name, "is fed the source itself and needs none injected",
                              "leave plug-and-play to models that take a prompt alone");
+        if (given.cache_every > 1)
+            throw UsageError("--cache-every", "skips the layers that the source is injected into",
+                             "leave it at 1 with plug-and-play");
+        if (given.text.loras.defined() && !given.injection->text.loras.defined())
+            given.injection->text.loras = torch::ones({1, given.text.loras.size(1)});
         // The longest of the three texts gives the length.
         parts_->text.match_lengths(given.injection->text, given.text);
         parts_->text.match_lengths(given.text, given.negative);
@@ -297,10 +309,13 @@ Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
         fed.guidance = std::exchange(given.guidance, 1);
     if (traits().beside == Beside::low_resolution)
         fed.label = given.beside.noise_level;
+    fed.cache = FeatureCache(given.cache_every);
     return [parts = parts_, fed, given](const torch::Tensor& x, const NoiseLevel& level) mutable {
         if (!fed.channels.defined())
             fed.channels = parts->channels(given.beside, x);
-        Conditioning now = given;
+        fed.cache.begin();
+        const Conditioning here = at_level(given, level);
+        Conditioning now = here;
         now.text = parts->sized(given.text, x, aesthetic_score).expanded(x.size(0));
         if (given.negative.defined())
             now.negative =
@@ -308,7 +323,7 @@ Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
         const Network network = [&](const torch::Tensor& input, double /*t*/,
                                     const TextCondition& text) {
             return parts->predict_all({.frames = x.size(0), .input = input, .text = text}, level,
-                                      fed, given);
+                                      fed, here);
         };
         const Prediction prediction = parts->schedule.config().prediction;
         const auto guided = parts->traits.source_conditioned ? source_guided : text_guided;

@@ -62,7 +62,7 @@ struct ModelTraits {
 struct ModelOptions {
     std::optional<Prediction> prediction = {};
     std::filesystem::path vae = {};                // another autoencoder; see with_vae
-    std::vector<LoraChoice> loras = {};            // merged while loading, in this order
+    std::vector<LoraChoice> loras = {};            // applied while loading, in this order
     std::vector<EmbeddingChoice> embeddings = {};  // words that prompts may use
     int64_t clip_skip = 1;                         // see TextOptions
 };
@@ -95,9 +95,14 @@ class DiffusionModel {
     const std::vector<std::string>& notes() const;
 
     /// What the UNet is told of n texts: states [n, 77, text_width] and, for SDXL, pooled vectors.
-    TextCondition encode_text(const std::vector<std::string>& texts) const;
+    /// @param loras [1 or n, k] f32: strengths of the options' k LoRAs on top of their weights, in
+    ///        the text encoder and in whatever runs under the condition; merged LoRAs ignore
+    ///        theirs. Undefined: 1. A prompt and its negative one need the same.
+    TextCondition encode_text(const std::vector<std::string>& texts,
+                              const torch::Tensor& loras = {}) const;
     /// The same for negative prompts; SDXL base is told zeros where one is empty.
-    TextCondition encode_negative(const std::vector<std::string>& texts) const;
+    TextCondition encode_negative(const std::vector<std::string>& texts,
+                                  const torch::Tensor& loras = {}) const;
     /// image [n, 3, h, w] RGB in [0, 1], h and w multiples of downscale -> latents
     /// [n, latent_channels, h/downscale, w/downscale]: the mean of the posterior times
     /// scaling_factor.

@@ -37,6 +37,10 @@ class ModelSource {
     /// The component's tensors under diffusers' names, none of them read yet.
     virtual LazyTensors tensors(const std::string& component) const = 0;
     Weights weights(const std::string& component, WeightOptions options = {}) const;
+
+    /// Stored names that belong to no component and are no known leftovers of training.
+    virtual std::vector<std::string> strangers() const { return {}; }
+
     /// "tokenizer" or "tokenizer_2".
     virtual Tokenizer tokenizer(const std::string& component) const = 0;
     /// weft.json; empty where there is none.

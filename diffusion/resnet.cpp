@@ -105,7 +105,8 @@ torch::Tensor Downsample2D::in_stripes(const torch::Tensor& x, const Stripes& st
 Upsample2D::Upsample2D(const Weights& weights, int64_t channels) {
     const Weights conv = weights.scope("conv");
     const torch::Tensor weight = conv.at("weight", {channels, channels, 3, 3});
-    if (!weights.creating() && can_pack(weight)) {
+    // Phases have no place for a LoRA beside the convolution.
+    if (!weights.creating() && can_pack(weight) && !conv.has(LowRank::down_name)) {
         by_phases_.emplace(weight, conv.at("bias", {channels}));
     } else {
         conv_.emplace(conv, channels, channels);

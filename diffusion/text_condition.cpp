@@ -22,29 +22,32 @@ torch::Tensor join(const std::vector<TextCondition>& parts, torch::Tensor TextCo
         if ((part.*member).defined())
             tensors.push_back(part.*member);
     TORCH_CHECK(tensors.empty() || tensors.size() == parts.size(),
-                "texts with and without pooled vectors or sizes");
+                "texts with and without pooled vectors, sizes or LoRA strengths");
     return tensors.empty() ? torch::Tensor() : torch::cat(tensors);
 }
 
 }  // namespace
 
 TextCondition TextCondition::rows(const torch::Tensor& index) const {
+    const auto shared = [](const torch::Tensor& t) { return t.defined() && t.size(0) == 1; };
     return {.states = select_rows(states, index),
             .pooled = select_rows(pooled, index),
-            .time_ids = time_ids.defined() && time_ids.size(0) == 1 ? time_ids
-                                                                    : select_rows(time_ids, index)};
+            .time_ids = shared(time_ids) ? time_ids : select_rows(time_ids, index),
+            .loras = shared(loras) ? loras : select_rows(loras, index)};
 }
 
 TextCondition TextCondition::expanded(int64_t n) const {
     return {.states = expand_rows(states, n),
             .pooled = expand_rows(pooled, n),
-            .time_ids = expand_rows(time_ids, n)};
+            .time_ids = expand_rows(time_ids, n),
+            .loras = expand_rows(loras, n)};
 }
 
 TextCondition TextCondition::cat(const std::vector<TextCondition>& parts) {
     return {.states = join(parts, &TextCondition::states),
             .pooled = join(parts, &TextCondition::pooled),
-            .time_ids = join(parts, &TextCondition::time_ids)};
+            .time_ids = join(parts, &TextCondition::time_ids),
+            .loras = join(parts, &TextCondition::loras)};
 }
 
 torch::Tensor size_ids(int64_t height_px, int64_t width_px) {

@@ -11,6 +11,9 @@ struct TextCondition {
     torch::Tensor states = {};    // [n, t, d] what the UNet's cross attention sees
     torch::Tensor pooled = {};    // [n, p] one vector a text; SDXL only
     torch::Tensor time_ids = {};  // [n, 6 or 5] sizes, crop, score; SDXL only: see size_ids
+    /// [n, k] strengths of the model's k LoRAs on top of their weights, where they are unmerged,
+    /// for everything that is run for these rows; undefined: 1.
+    torch::Tensor loras = {};
 
     bool defined() const { return states.defined(); }
 

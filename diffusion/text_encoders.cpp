@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "diffusion/low_rank.h"
 #include "io/files/error.h"
 
 namespace weft {
@@ -20,16 +21,10 @@ void check_ids(const TextEncoders::Tower& tower, const std::string& where) {
                                     text.max_position_embeddings, " below ", text.vocab_size));
 }
 
-Weights adapted(Weights weights, const std::string& component, Adapters* adapters) {
-    if (adapters != nullptr)
-        adapters->merge_into(component, weights);
-    return weights;
-}
-
 }  // namespace
 
-TextEncoders::TextEncoders(const ModelSource& source, const UnetConfig& unet, torch::Device device,
-                           const TextOptions& options)
+TextEncoders::TextEncoders(const ModelSource& source, ModelWeights& weights, const UnetConfig& unet,
+                           torch::Device device, const TextOptions& options)
     : pooled_(unet.addition_embed_type == "text_time"),
       zeros_for_empty_(pooled_ && source.index().flag("force_zeros_for_empty_prompt", true)),
       clip_skip_(options.clip_skip),
@@ -38,11 +33,9 @@ TextEncoders::TextEncoders(const ModelSource& source, const UnetConfig& unet, to
         {{"tokenizer", "text_encoder"}, {"tokenizer_2", "text_encoder_2"}}};
     for (const auto& [tokenizer, encoder] : names) {
         if (source.has(encoder))
-            towers_.push_back(
-                {source.tokenizer(tokenizer),
-                 ClipTextModel(read_clip_text_config(source.config(encoder)),
-                               adapted(source.weights(encoder, {device, torch::kFloat32}), encoder,
-                                       options.adapters))});
+            towers_.push_back({source.tokenizer(tokenizer),
+                               ClipTextModel(read_clip_text_config(source.config(encoder)),
+                                             weights.open(encoder, {device, torch::kFloat32}))});
     }
     check(source.path().string(), unet);
     check_clip_skip();
@@ -81,8 +74,12 @@ void TextEncoders::check(const std::string& where, const UnetConfig& unet) const
                                     " wide, the unet expects ", unet.cross_attention_dim.front()));
 }
 
-TextCondition TextEncoders::encode(const std::vector<std::string>& texts) const {
+TextCondition TextEncoders::encode(const std::vector<std::string>& texts,
+                                   const torch::Tensor& loras) const {
     const torch::NoGradGuard no_gradients;
+    const auto n = static_cast<int64_t>(texts.size());
+    TORCH_CHECK(!loras.defined() || loras.size(0) == 1 || loras.size(0) == n, "LoRA strengths ",
+                loras.sizes(), " for ", n, " texts");
     const size_t used = pooled_ ? towers_.size() : 1;
     std::vector<ChunkedPrompts> chunked(used);
     size_t most = 1;
@@ -91,8 +88,13 @@ TextCondition TextEncoders::encode(const std::vector<std::string>& texts) const 
             chunked[i].push_back(chunk_prompt(towers_[i].tokenizer, text, towers_[i].words.tokens));
         most = std::max(most, most_chunks(chunked[i]));
     }
+    // The encoders run n * most rows, the chunks of a text one after another.
+    torch::Tensor by_row = loras.defined() ? loras.to(device_) : loras;
+    if (by_row.defined() && by_row.size(0) > 1)
+        by_row = by_row.repeat_interleave(static_cast<int64_t>(most), 0);
+    const LoraStrengths strengths(by_row);
     std::vector<torch::Tensor> side_by_side;
-    TextCondition out;
+    TextCondition out{.loras = loras};
     for (size_t i = 0; i < used; ++i) {
         const Tower& tower = towers_[i];
         const PromptStates states =
@@ -121,15 +123,19 @@ void TextEncoders::lengthen(TextCondition& condition, int64_t tokens) const {
     if (missing == 0)
         return;
     const bool is_zero = !condition.states.any().item<bool>();
-    const torch::Tensor empty = encode({""}).states;  // [1, t, d]
+    const bool alike = !condition.loras.defined() || condition.loras.size(0) == 1;
+    const std::vector<std::string> nothing(static_cast<size_t>(alike ? 1 : condition.size()));
+    const torch::Tensor empty = encode(nothing, condition.loras).states;  // [1 or n, t, d]
     TORCH_CHECK(missing % empty.size(1) == 0, missing, " tokens in chunks of ", empty.size(1));
-    const torch::Tensor chunks = (is_zero ? torch::zeros_like(empty) : empty)
-                                     .repeat({condition.size(), missing / empty.size(1), 1});
+    const torch::Tensor chunks =
+        (is_zero ? torch::zeros_like(empty) : empty)
+            .repeat({alike ? condition.size() : 1, missing / empty.size(1), 1});
     condition.states = torch::cat({condition.states, chunks.to(condition.states)}, 1);
 }
 
-TextCondition TextEncoders::encode_negative(const std::vector<std::string>& texts) const {
-    TextCondition out = encode(texts);
+TextCondition TextEncoders::encode_negative(const std::vector<std::string>& texts,
+                                            const torch::Tensor& loras) const {
+    TextCondition out = encode(texts, loras);
     for (size_t i = 0; zeros_for_empty_ && i < texts.size(); ++i) {
         if (texts[i].empty()) {
             out.states[static_cast<int64_t>(i)].zero_();

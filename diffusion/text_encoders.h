@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/adapter.h"
 #include "diffusion/clip.h"
 #include "diffusion/model_source.h"
+#include "diffusion/model_weights.h"
 #include "diffusion/prompt_encoding.h"
 #include "diffusion/text_condition.h"
 #include "diffusion/textual_inversion.h"
@@ -23,7 +23,6 @@ struct TextOptions {
     /// the model was trained with. Stable Diffusion's final layer norm is applied to skipped layers
     /// too, SDXL's states (penultimate at 1) stay bare; diffusers' clip_skip is this less 1.
     int64_t clip_skip = 1;
-    Adapters* adapters = nullptr;  // merged while loading; not owned
 };
 
 /// The text side of a model: one tokenizer and CLIP tower (Stable Diffusion), or two (SDXL base),
@@ -36,19 +35,23 @@ class TextEncoders {
         WordTable words = {};
     };
 
-    /// Loads "text_encoder" and "text_encoder_2" as far as the model has them. Error where the ids
+    /// Loads "text_encoder" and "text_encoder_2" as far as the model has them; `weights` are the
+    /// source's. Error where the ids
     /// of a tokenizer exceed its tower, the states do not have the width `unet` attends to, or the
     /// options do not fit the towers.
-    TextEncoders(const ModelSource& source, const UnetConfig& unet, torch::Device device,
-                 const TextOptions& options = {});
+    TextEncoders(const ModelSource& source, ModelWeights& weights, const UnetConfig& unet,
+                 torch::Device device, const TextOptions& options = {});
 
     /// What the UNet is told of n texts. Stable Diffusion: the last states. SDXL: the penultimate
     /// states of all towers side by side and the pooled vector of the last one (Podell et al.,
     /// arXiv 2307.01952, section 2.1). Texts are prompts with weights, of any length (prompt.h); a
-    /// text of more chunks than one gives as many times the tokens, to all n texts.
-    TextCondition encode(const std::vector<std::string>& texts) const;
+    /// text of more chunks than one gives as many times the tokens, to all n texts. `loras` [1 or
+    /// n, k] are the strengths of unmerged LoRAs, which the condition then holds.
+    TextCondition encode(const std::vector<std::string>& texts,
+                         const torch::Tensor& loras = {}) const;
     /// The same for negative prompts: SDXL base is told zeros where one is empty.
-    TextCondition encode_negative(const std::vector<std::string>& texts) const;
+    TextCondition encode_negative(const std::vector<std::string>& texts,
+                                  const torch::Tensor& loras = {}) const;
 
     /// Lengthens the shorter of two conditions to the tokens of the other by empty chunks, or by
     /// zeros where it is zero. Undefined conditions stay so.

@@ -99,6 +99,8 @@ class WithVae : public ModelSource {
 
     Config own_defaults() const override { return model_->own_defaults(); }
 
+    std::vector<std::string> strangers() const override { return model_->strangers(); }
+
   private:
     std::shared_ptr<const ModelSource> model_;
     LazyTensors vae_;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "temporal/guided_upsample.h"
+#include "video/plan_lora.h"
 #include "video/resample.h"
 
 namespace weft {
@@ -241,8 +242,19 @@ Conditioning Editor::conditioning(const torch::Tensor& source, const FrameBatch&
                         .source = {},
                         .guidance = *job_.plan.guidance,
                         .image_guidance = *job_.plan.image_guidance,
-                        .guidance_rescale = *job_.plan.guidance_rescale};
-    if (prompts_.size() > 1) {
+                        .guidance_rescale = *job_.plan.guidance_rescale,
+                        .interval = job_.interval,
+                        .cache_every = *job_.plan.cache_every};
+    if (const auto loras = lora_strengths(job_.loras, batch.time_s); loras.defined()) {
+        // The text encoder's LoRAs change too, so that each frame has its own states.
+        std::vector<std::string> texts;
+        for (const double time_s : batch.time_s) {
+            texts.push_back(job_.plan.prompt.at(time_s));
+        }
+        result.text = model_->encode_text(texts, loras);
+        result.negative = model_->encode_negative(
+            std::vector<std::string>(texts.size(), job_.plan.negative), loras);
+    } else if (prompts_.size() > 1) {
         std::vector<int64_t> keys;
         for (const double time_s : batch.time_s) {
             keys.push_back(prompt_at(job_.plan.prompt, time_s));
@@ -267,12 +279,15 @@ torch::Tensor generate(const DiffusionModel& model, const Job& job, std::span<co
                              job.fit.padded.width / traits.downscale});
     start = start.to(model.placement().device) *
             initial_scale(model.schedule(), request, steps.front().from);
-    const Conditioning conditioning{.text = model.encode_text({job.plan.prompt.at(0)}),
-                                    .negative = model.encode_negative({job.plan.negative}),
+    const auto loras = lora_strengths(job.loras, {0.0});
+    const Conditioning conditioning{.text = model.encode_text({job.plan.prompt.at(0)}, loras),
+                                    .negative = model.encode_negative({job.plan.negative}, loras),
                                     .source = {},
                                     .guidance = *job.plan.guidance,
                                     .image_guidance = 1,
-                                    .guidance_rescale = *job.plan.guidance_rescale};
+                                    .guidance_rescale = *job.plan.guidance_rescale,
+                                    .interval = job.interval,
+                                    .cache_every = *job.plan.cache_every};
     torch::Tensor latents;
     {
         const StageClock::Lap lap(watch.clock, Stage::denoise);

@@ -11,6 +11,7 @@
 #include "video/analysis.h"
 #include "video/in_between.h"
 #include "video/plan_file.h"
+#include "video/plan_lora.h"
 
 namespace weft {
 namespace {
@@ -44,6 +45,7 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.guidance, traits.defaults.guidance);
     fill(plan.image_guidance, traits.defaults.image_guidance);
     fill(plan.guidance_rescale, 0.0);
+    fill(plan.cache_every, int64_t{1});
     fill(plan.steps, traits.defaults.steps);
     fill(plan.sampler, traits.defaults.sampler);
     fill(plan.seed, int64_t{0});
@@ -132,6 +134,16 @@ void set_mode(Job& job, const RunChoices& choices, Problems& problems) {
     }
 }
 
+void take_loras(Job& job, Problems& problems) {
+    for (auto& lora : plan_loras(job.plan)) {
+        if (!lora.strength.empty() && job.plan.lora_mode == "merged") {
+            problems.push_back(c10::str("lora_mode: '", lora.choice.file.string(),
+                                        "' changes over time, which merged weights cannot"));
+        }
+        job.loras.push_back(std::move(lora.strength));
+    }
+}
+
 /// The box that, given as --size, leads to the same fit: the side that rounding shortened stays
 /// loose.
 Size bounding_box(const Fit& fit) {
@@ -149,8 +161,8 @@ std::string size_text(const Size& size) {
 
 ModelOptions model_options(const Plan& plan) {
     ModelOptions options;
-    for (const auto& text : plan.lora) {
-        options.loras.push_back(parse_lora(text));
+    for (auto& lora : plan_loras(plan)) {
+        options.loras.push_back(std::move(lora.choice));
     }
     for (const auto& text : plan.embedding) {
         options.embeddings.push_back(parse_embedding(text));
@@ -195,6 +207,9 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     if (!job.plan.spacing.empty()) {
         job.spacing = spacing_named(job.plan.spacing);
     }
+    if (!job.plan.guidance_interval.empty()) {
+        job.interval = parse_guidance_interval(job.plan.guidance_interval);
+    }
     job.noise = {.kind = find_noise_kind(job.plan.noise),
                  .seed = static_cast<uint64_t>(*job.plan.seed),
                  .share = *job.plan.noise_share};
@@ -213,6 +228,7 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     check_noise(job, problems);
     check_color(job.plan, problems);
     set_mode(job, choices, problems);
+    take_loras(job, problems);
     throw_problems(problems);
     job.map = make_picture_map(source, {.ocio = plan.ocio, .colorspace = plan.colorspace});
     return job;

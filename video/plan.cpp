@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "diffusion/adapter_choice.h"
+#include "diffusion/guidance_interval.h"
 #include "diffusion/prediction_names.h"
 #include "diffusion/samplers.h"
 #include "io/files/error.h"
@@ -16,6 +17,7 @@
 #include "io/media/time.h"
 #include "temporal/noise.h"
 #include "video/in_between.h"
+#include "video/plan_lora.h"
 
 namespace weft {
 namespace {
@@ -89,11 +91,19 @@ std::string problem_of(Parse parse, const std::string& text) {
 }
 
 std::string lora_problem(const std::string& text) {
-    return problem_of(parse_lora, text);
+    return problem_of(parse_plan_lora, text);
+}
+
+std::string lora_mode_problem(const std::string& text) {
+    return unknown_value(text, {"merged", "unmerged"});
 }
 
 std::string embedding_problem(const std::string& text) {
     return problem_of(parse_embedding, text);
+}
+
+std::string interval_problem(const std::string& text) {
+    return problem_of(parse_guidance_interval, text);
 }
 
 std::string size_problem(const std::string& text) {
@@ -158,6 +168,13 @@ const std::vector<PlanField>& field_table() {
          "the source's fine detail in edits that are enlarged, 0 .. 1 (default: 1)",
          &Plan::detail,
          {0, 1}},
+        {"guidance_interval",
+         "Edit",
+         "LO..HI",
+         "noise levels, sigma / alpha, that guidance acts at, as 0.3..5 (default: all)",
+         &Plan::guidance_interval,
+         {},
+         interval_problem},
         {"from",
          "Edit",
          "T",
@@ -171,10 +188,17 @@ const std::vector<PlanField>& field_table() {
         {"lora",
          "Model",
          "FILE[:W]",
-         "LoRA of weight W (default: 1); W:mid=0.5,up.1=1 weighs parts; may be repeated",
+         "LoRA of weight W (1), over time 0@1..W@3; W:mid=0.5,up.1=1 weighs parts; repeatable",
          &Plan::lora,
          {},
          lora_problem},
+        {"lora_mode",
+         "Model",
+         "MODE",
+         "merged, or unmerged: beside the weights, slower (default: merged but over time)",
+         &Plan::lora_mode,
+         {},
+         lora_mode_problem},
         {"embedding",
          "Model",
          "FILE",
@@ -203,6 +227,12 @@ const std::vector<PlanField>& field_table() {
          "denoising steps, 1 .. 1000 (default: the model's)",
          &Plan::steps,
          {1, 1000}},
+        {"cache_every",
+         "Model",
+         "N",
+         "run the deep layers at every N-th call only, 1 .. 20; faster, approximate (default: 1)",
+         &Plan::cache_every,
+         {1, 20}},
         {"sampler",
          "Model",
          "NAME",

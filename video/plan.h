@@ -16,7 +16,8 @@ namespace weft {
 /// The same fields are TOML keys and command line options (plan_fields()). A value.
 struct Plan {
     std::string model;
-    std::vector<std::string> lora;       // FILE[:WEIGHT[:PART=W,...]] each
+    std::vector<std::string> lora;  // each as parse_plan_lora() reads it
+    std::string lora_mode;
     std::vector<std::string> embedding;  // FILE[:TOKEN] or a folder each
     std::optional<int64_t> clip_skip;
     std::string prediction;
@@ -27,7 +28,9 @@ struct Plan {
     std::optional<double> guidance;
     std::optional<double> image_guidance;
     std::optional<double> guidance_rescale;
+    std::string guidance_interval;
     std::optional<int64_t> steps;
+    std::optional<int64_t> cache_every;
     std::string sampler;
     std::string spacing;
     std::optional<double> eta;

@@ -88,6 +88,10 @@ void check_finite(const torch::Tensor& tensor, const std::string& name, const st
     }
 }
 
+LazyTensor at_hand(const torch::Tensor& tensor) {
+    return {tensor.scalar_type(), tensor.sizes().vec(), [tensor] { return tensor; }};
+}
+
 }  // namespace
 
 LazyTensors lazy_tensors(const std::vector<std::filesystem::path>& files) {
@@ -215,9 +219,7 @@ Weights Weights::load(const std::vector<std::filesystem::path>& files, WeightOpt
 Weights Weights::of(const NamedTensors& tensors, const std::string& where, WeightOptions options) {
     LazyTensors stored;
     for (const auto& [name, tensor] : tensors) {
-        const LazyTensor lazy{tensor.scalar_type(), tensor.sizes().vec(),
-                              [tensor = tensor] { return tensor; }};
-        if (!stored.emplace(name, lazy).second) {
+        if (!stored.emplace(name, at_hand(tensor)).second) {
             throw Error(where, c10::str("tensor ", quoted_name(name), " is given twice"));
         }
     }
@@ -281,6 +283,12 @@ bool Weights::creating() const {
 
 void Weights::patch_with(WeightPatch patch) {
     store_->patch = std::move(patch);
+}
+
+void Weights::add(const std::string& name, const torch::Tensor& tensor) {
+    TORCH_CHECK(!creating(), "nothing is added to weights in the making");
+    const bool is_new = store_->stored.emplace(full(name), at_hand(tensor)).second;
+    TORCH_CHECK(is_new, "tensor ", full(name), " is there already");
 }
 
 std::vector<std::string> Weights::names() const {

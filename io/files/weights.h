@@ -85,6 +85,10 @@ class Weights {
     /// `patch` before it is cast and moved. An empty one ends that.
     void patch_with(WeightPatch patch);
 
+    /// Load mode: puts a tensor beside those of the files, under a name that is new here (full
+    /// name: this scope's), for a layer that looks for one.
+    void add(const std::string& name, const torch::Tensor& tensor);
+
     /// All names of this scope (full names), sorted.
     std::vector<std::string> names() const;
     /// Names in the store that no layer has asked for, sorted (load mode).

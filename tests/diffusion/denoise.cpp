@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "io/files/error.h"
+
 using namespace weft;
 
 namespace {
@@ -92,4 +94,50 @@ TEST_CASE("guidance rescale brings the answer back to the spread of the prompt's
     CHECK(torch::allclose(guided(6, 1), x * 2));
     CHECK(torch::allclose(guided(6, 0.7), x * (0.7 * 2 + 0.3 * 7)));
     CHECK(torch::allclose(guided(1, 0.7), x * 2));
+}
+
+TEST_CASE("guidance acts in its interval only, and costs only there") {
+    Recorder recorder;
+    const auto text = [&](const GuidanceInterval& interval, const NoiseLevel& at) {
+        return text_guided(recorder.network(), Prediction::sample,
+                           {.text = {prompt},
+                            .negative = {negative},
+                            .guidance = 7,
+                            .guidance_rescale = 0.5,
+                            .interval = interval})(x, at);
+    };
+    const auto edit = [&](const GuidanceInterval& interval) {
+        return source_guided(recorder.network(), Prediction::sample,
+                             {.text = {prompt},
+                              .negative = {negative},
+                              .source = source,
+                              .guidance = 7,
+                              .image_guidance = 1.5,
+                              .interval = interval})(x, level);
+    };
+    const GuidanceInterval whole, none{1, 0}, high{2, 5}, low{0, 1}, here{4.0 / 3 - 1e-9, 5};
+    const NoiseLevel pure{.alpha = 0, .sigma = 1, .t = 999};
+    const torch::Tensor all = text(whole, level);
+    CHECK(text(here, level).equal(all));
+    CHECK(torch::allclose(text(whole, pure), all));
+    CHECK(recorder.batches == std::vector<int64_t>{6, 6, 6});
+    recorder.batches.clear();
+    CHECK(text(none, level).equal(x + 3));
+    CHECK(text(high, level).equal(x + 3));
+    CHECK(text(low, level).equal(x + 3));
+    CHECK(text(high, pure).equal(x + 3));
+    CHECK(recorder.batches == std::vector<int64_t>{3, 3, 3, 3});
+    recorder.batches.clear();
+    const torch::Tensor seen = 10 * source.square();
+    CHECK(torch::allclose(edit(here), x + 1 + 1.5 * seen + 7 * 2));
+    CHECK(torch::allclose(edit(none), x + 3 + seen));
+    CHECK(recorder.batches == std::vector<int64_t>{9, 3});
+}
+
+TEST_CASE("an interval is read as LO..HI") {
+    CHECK(parse_guidance_interval("0.28..5.42") == GuidanceInterval{0.28, 5.42});
+    CHECK(parse_guidance_interval("0.3..").high == std::numeric_limits<double>::infinity());
+    CHECK(parse_guidance_interval("..4") == GuidanceInterval{0, 4});
+    for (const std::string text : {"", "3", "5..3", "-1..2", "a..b", "1..2..3", "nan..1"})
+        CHECK_THROWS_AS(parse_guidance_interval(text), UsageError);
 }

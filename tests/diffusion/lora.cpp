@@ -160,7 +160,7 @@ TEST_CASE("merging changes the layers named and tells the rest", "[lora]") {
     const std::string file = folder.file("a.safetensors", tensors);
     Weights weights = Weights::of(tiny_unet, "tiny");
     Adapters adapters({parse_lora(file + ":0.5:down.7=1"), parse_lora(file + ":2")});
-    adapters.merge_into("unet", weights);
+    adapters.apply_to("unet", weights);
     CHECK(weights.at("mid_block.attentions.0.to_q.weight", {2, 3}).equal(torch::full({2, 3}, 2.5)));
     CHECK(weights.at("conv_in.weight", {2, 3}).equal(torch::zeros({2, 3})));
     const std::vector<std::string> notes = adapters.finish();
@@ -177,12 +177,12 @@ TEST_CASE("a LoRA of weight 0 and one that fits nothing", "[lora]") {
         folder.file("a.safetensors", kohya_layer("lora_unet_down_blocks_1_attentions_0_to_q"));
     Weights weights = Weights::of(tiny_unet, "tiny");
     Adapters none({parse_lora(file + ":0")});
-    none.merge_into("unet", weights);
+    none.apply_to("unet", weights);
     CHECK(none.finish().empty());
     CHECK(weights.at("down_blocks.1.attentions.0.to_q.weight", {2, 3}).equal(torch::zeros({2, 3})));
     Weights text = Weights::of({{"text_model.fc1.weight", torch::zeros({2, 3})}}, "tiny");
     Adapters misfit({parse_lora(file)});
-    misfit.merge_into("text_encoder", text);
+    misfit.apply_to("text_encoder", text);
     CHECK_THROWS_WITH(misfit.finish(), Catch::Contains("another family"));
 }
 

@@ -188,7 +188,7 @@ TEST_CASE("a checkpoint is told by its names, its configs by its shapes", "[chec
         const auto layout = original_layout(names_of(model), is_open_clip(configs));
         const HollowFile file(stored(model, *layout));
         const Checkpoint checkpoint(file.path);
-        CHECK(checkpoint.unmatched().empty());
+        CHECK(checkpoint.strangers().empty());
         for (const auto& [component, shapes] : model) {
             INFO(component);
             check_config(component, checkpoint.config(component), configs.object(component));
@@ -213,7 +213,7 @@ TEST_CASE("leftovers are passed over, strangers are named", "[checkpoints]") {
          {"cond_stage_model.transformer.text_model.embeddings.position_ids", {1, 77}},
          {"model.diffusion_model.input_blocks.1.7.strange", {3}}});
     const Checkpoint checkpoint(file.path);
-    CHECK(checkpoint.unmatched() ==
+    CHECK(checkpoint.strangers() ==
           std::vector<std::string>{"model.diffusion_model.input_blocks.1.7.strange"});
 }
 

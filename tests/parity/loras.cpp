@@ -23,13 +23,24 @@ std::vector<LoraChoice> choices_of(const Config& config) {
     return choices;
 }
 
-torch::Tensor answer(const Config& config, const SafeTensors& file, WeightOptions options = {}) {
+struct Way {
+    LoraMode mode = LoraMode::merged;
+    WeightOptions options = {};
+};
+
+torch::Tensor answer(const Config& config, const SafeTensors& file, const Way& way = {}) {
+    const WeightOptions& options = way.options;
     const ModelFolder model(folder + "/models/sd");
     const std::string component = config.text("component");
     Weights weights = model.weights(component, options);
-    Adapters adapters(choices_of(config));
-    adapters.merge_into(component, weights);
-    CHECK(adapters.finish().empty());
+    std::vector<LoraChoice> choices = choices_of(config);
+    for (LoraChoice& choice : choices) choice.mode = way.mode;
+    Adapters adapters(choices);
+    adapters.apply_to(component, weights);
+    for (const std::string& note : adapters.finish()) {
+        CHECK(way.mode == LoraMode::unmerged);
+        CHECK_THAT(note, Catch::Contains("were merged"));
+    }
     if (component == "text_encoder") {
         const ClipTextModel text(read_clip_text_config(model.config(component)), weights);
         return text(file.tensor("input_ids")).last_hidden_state;
@@ -58,12 +69,25 @@ TEST_CASE("adapters of every layout and kind do what diffusers and PEFT do", "[p
     }
 }
 
+TEST_CASE("LoRAs beside their layers do what diffusers and PEFT do", "[parity][lora]") {
+    const torch::NoGradGuard inference;
+    const SafeTensors file(folder + "/loras.safetensors");
+    for (const auto& [name, options] : file.metadata()) {
+        INFO(options);
+        const Config config = Config::parse(options, name);
+        const torch::Tensor beside = answer(config, file, {LoraMode::unmerged});
+        CHECK(max_error(beside, file.tensor(name + "/out")) <= 1e-4);
+        CHECK(max_error(beside, answer(config, file)) <= 1e-4);
+    }
+}
+
 TEST_CASE("an adapter in bf16 stays near f32", "[parity][lora]") {
+    const LoraMode mode = GENERATE(LoraMode::merged, LoraMode::unmerged);
     const torch::NoGradGuard inference;
     const SafeTensors file(folder + "/loras.safetensors");
     const Config config = Config::parse(file.metadata().at("2"), "case 2");
     const torch::Tensor half =
-        answer(config, file, {.dtype = torch::kBFloat16}).to(torch::kFloat32);
+        answer(config, file, {mode, {.dtype = torch::kBFloat16}}).to(torch::kFloat32);
     const torch::Tensor theirs = file.tensor("2/out");
     CHECK(((half - theirs).norm() / theirs.norm()).item<double>() <= 0.05);
 }

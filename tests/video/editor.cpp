@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "io/files/error.h"
+#include "io/files/safetensors.h"
 #include "temporal/noise.h"
 #include "tests/fixtures/tiny_model.h"
 
@@ -160,6 +162,45 @@ TEST_CASE("curves are read at each frame's own time") {
     const auto expected = editor(later, {64, 48}).render(batch(frames));
     CHECK(change(edited[2], expected[2]) < 1e-5);
     CHECK(change(edited[1], expected[1]) > 1e-4);
+}
+
+TEST_CASE("a LoRA fades in over the clip") {
+    const TemporaryFolder folder;
+    write_tiny_model(folder.path());
+    const auto file = folder / "a.safetensors";
+    const std::string unet = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_v";
+    const std::string text = "lora_te_text_model_encoder_layers_0_mlp_fc2";
+    NamedTensors tensors;
+    for (const auto& [layer, in] : {std::pair(unet, 16), std::pair(text, 32)}) {
+        tensors.emplace_back(layer + ".lora_down.weight", torch::ones({1, in}) / 4);
+        tensors.emplace_back(layer + ".lora_up.weight", torch::linspace(-2, 2, 16).view({16, 1}));
+    }
+    save_safetensors(file, tensors);
+    const auto frames = pictures(3, {64, 48});
+    const auto edited = [&](const std::vector<std::string>& loras) {
+        Plan plan = with_strength(1);
+        plan.lora = loras;
+        StreamInfo info;
+        info.width = 64;
+        info.height = 48;
+        const auto own = DiffusionModel::load(folder.path(), {"cpu", "f32"}, model_options(plan));
+        const Editor editor(own, resolve(plan, info, own->traits()));
+        return editor.render(batch(frames));
+    };
+    const auto plain = edited({}), whole = edited({file.string()});
+    const auto fading = edited({file.string() + ":0@0..1@0.08"});
+    CHECK(change(fading[0], plain[0]) < 1e-5);
+    CHECK(change(fading[2], whole[2]) < 1e-5);
+    CHECK(change(fading[1], edited({file.string() + ":0.5"})[1]) < 1e-5);
+    CHECK(change(plain, whole) > 1e-3);
+
+    Plan merged;
+    merged.lora = {file.string() + ":0@0..1@1"};
+    merged.lora_mode = "merged";
+    StreamInfo info;
+    info.width = info.height = 64;
+    CHECK_THROWS_WITH(resolve(merged, info, model(TinyFamily::plain)->traits()),
+                      Catch::Contains("lora_mode"));
 }
 
 TEST_CASE("a picture from text has the asked size and depends on the seed") {

@@ -4,6 +4,7 @@
 
 #include "io/files/error.h"
 #include "video/plan_file.h"
+#include "video/plan_lora.h"
 
 using namespace weft;
 
@@ -37,6 +38,9 @@ TEST_CASE("a plan survives being written and read") {
     plan.negative = "blur";
     const std::string lora = std::string(WEFT_SOURCE_DIR) + "/tests/parity/lora/one.safetensors";
     plan.lora = {lora + ":0.5:mid=0.1,up.1=2", lora};
+    plan.lora_mode = "unmerged";
+    plan.guidance_interval = "0.3..5";
+    plan.cache_every = 2;
     plan.embedding = {lora + ":<a \"word\">"};
     plan.clip_skip = 2;
     plan.prediction = "v";
@@ -130,6 +134,36 @@ TEST_CASE("lists grow by options and are read from one text or several") {
     CHECK(parse_plan("weft_plan = 1\nlora = [ 1 ]\n", "p").problems.size() == 1);
     CHECK(parse_plan("weft_plan = 1\nlora = []\n", "p").problems.size() == 1);
     CHECK(parse_plan("weft_plan = 1\nlora = 1\n", "p").problems.size() == 1);
+}
+
+TEST_CASE("a LoRA's weight may change over time") {
+    const std::string file = std::string(WEFT_SOURCE_DIR) + "/tests/parity/lora/one.safetensors";
+    const PlanLora still = parse_plan_lora(file + ":0.5:mid=2");
+    CHECK(still.choice == parse_lora(file + ":0.5:mid=2"));
+    CHECK(still.strength.empty());
+    const PlanLora keyed = parse_plan_lora(file + ":-.5@0.5..2@1..0@1.5:mid=0.5");
+    CHECK(keyed.choice.mode == LoraMode::varying);
+    CHECK(keyed.choice.weight == 1);
+    CHECK(keyed.choice.parts == std::map<std::string, double>{{"mid", 0.5}});
+    CHECK(keyed.strength.at(0) == -0.5);
+    CHECK(keyed.strength.at(0.75) == Approx(0.75));
+    CHECK(keyed.strength.at(9) == 0);
+    for (const std::string bad :
+         {":1@", ":@1", ":1@2..3@2", ":1@2..", ":11@0", ":1@-1", ":1@0:nowhere=1", ":a@0"}) {
+        INFO(bad);
+        CHECK_THROWS_AS(parse_plan_lora(file + bad), UsageError);
+        Plan plan;
+        CHECK_FALSE(assign_text(field("lora"), plan, file + bad).empty());
+    }
+    const auto strengths = lora_strengths({{}, keyed.strength}, {0.5, 1.25});
+    CHECK(torch::allclose(strengths, torch::tensor({{1.0F, -0.5F}, {1.0F, 1.0F}})));
+    CHECK_FALSE(lora_strengths({{}, {}}, {0.5}).defined());
+    Plan plan;
+    plan.lora = {file, file + ":0@0..1@1"};
+    CHECK(plan_loras(plan)[0].choice.mode == LoraMode::merged);
+    plan.lora_mode = "unmerged";
+    CHECK(plan_loras(plan)[0].choice.mode == LoraMode::unmerged);
+    CHECK(plan_loras(plan)[1].choice.mode == LoraMode::varying);
 }
 
 TEST_CASE("what is given on top replaces what is below, field by field") {
