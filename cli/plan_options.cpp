@@ -2,12 +2,38 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <utility>
 
 #include "cli/progress.h"
 #include "video/plan_file.h"
 
 namespace weft {
 namespace {
+
+/// Help without the groups that few need; those are for --help-all.
+class ShortHelp : public CLI::Formatter {
+  public:
+    std::string make_help(const CLI::App* app, std::string name,
+                          CLI::AppFormatMode mode) const override {
+        return make_description(app) + make_usage(app, std::move(name)) + make_positionals(app) +
+               groups(app, mode) + '\n' + make_footer(app);
+    }
+
+  private:
+    std::string groups(const CLI::App* app, CLI::AppFormatMode mode) const {
+        std::string text;
+        for (const std::string& group : app->get_groups()) {
+            const auto options = app->get_options([&](const CLI::Option* option) {
+                return option->get_group() == group && option->nonpositional();
+            });
+            const bool shown = !group.ends_with(", rare") || mode == CLI::AppFormatMode::All;
+            if (shown && !group.empty() && !options.empty()) {
+                text += make_group(group, false, options);
+            }
+        }
+        return text;
+    }
+};
 
 std::string option_name(const PlanField& field) {
     std::string name = field.key;
@@ -55,6 +81,7 @@ void check_count(const char* option, int64_t value, int64_t most, Problems& prob
 
 void add_machine_options(CLI::App& command, const std::shared_ptr<PlanOptions>& options) {
     const char* group = "Machine";
+    const char* rare = "Machine, rare";
     command
         .add_option("--device", options->device.device, "auto, cpu, cuda, cuda:N (default: auto)")
         ->type_name("NAME")
@@ -69,7 +96,7 @@ void add_machine_options(CLI::App& command, const std::shared_ptr<PlanOptions>& 
         .add_option("--max-pixels", options->max_pixels,
                     "largest source frame, w*h, 1 .. 2^30 (default: 64000000)")
         ->type_name("N")
-        ->group(group);
+        ->group(rare);
     command
         .add_option("--batch", options->batch,
                     "frames edited together, 1 .. 64 (default: 1, GPU 4)")
@@ -91,7 +118,7 @@ void add_run_options(CLI::App& command, const std::shared_ptr<PlanOptions>& opti
     command
         .add_flag("--keep-going", options->keep_going,
                   "save what decodes of a damaged IN, count what is lost")
-        ->group(group);
+        ->group("Run, rare");
     command
         .add_option("--progress", options->progress, "auto, bar, plain, json, none (default: auto)")
         ->type_name("KIND")
@@ -102,7 +129,9 @@ void add_run_options(CLI::App& command, const std::shared_ptr<PlanOptions>& opti
 
 void add_plan_options(CLI::App& command, const std::shared_ptr<PlanOptions>& options,
                       const std::vector<std::string>& left_out) {
+    command.formatter(std::make_shared<ShortHelp>());
     command.get_formatter()->column_width(26);
+    command.set_help_all_flag("--help-all", "Print the rare options too");
     for (const PlanField& field : plan_fields()) {
         if (std::find(left_out.begin(), left_out.end(), field.key) == left_out.end()) {
             add_field(command, field, options);

@@ -39,8 +39,8 @@ struct Job {
     std::optional<Spacing> spacing;    // not set: the model's
     std::shared_ptr<const PictureMap> map;  // shows the clip to the model; null: as it is
     const InBetween* between = nullptr;     // how frames between key frames are made; never null
-    GuidanceInterval interval;         // where guidance acts
-    std::vector<Curve<double>> loras;  // strength of each LoRA over time, where one changes
+    GuidanceInterval interval;              // where guidance acts
+    std::vector<Curve<double>> loras;       // strength of each LoRA over time, where one changes
     std::optional<Position> from;
     std::optional<Position> to;
     int64_t batch = 1;   // frames edited together

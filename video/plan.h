@@ -78,7 +78,7 @@ struct PlanField {
                                 std::optional<int64_t> Plan::*, Curve<std::string> Plan::*,
                                 Curve<double> Plan::*, std::vector<std::string> Plan::*>;
     const char* key;    // TOML key; the option is the same with '-' for '_'
-    const char* group;  // heading in the help
+    const char* group;  // heading in the help; those that end in ", rare" are for --help-all
     const char* value;  // what stands for the value in the help: "N", "TEXT", "WxH"
     std::string help;   // one line with range and default
     Member member;
