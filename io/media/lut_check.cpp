@@ -232,7 +232,7 @@ std::string dim_problem(std::string_view value) {
     const int64_t most = sizes.size() == 4 ? longest_side : longest_curve;
     for (const std::string_view size : sizes) {
         if (!count(size, 1, most))
-            return c10::str("declares the size '", value.substr(0, 60), "'");
+            return c10::str("declares a size that is no list of whole numbers up to ", most);
     }
     return sizes.empty() || sizes.size() > 4 ? "declares a size that is none" : "";
 }

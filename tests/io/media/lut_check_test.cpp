@@ -80,13 +80,16 @@ TEST_CASE("tables whose size is absurd or not what they hold are refused") {
         {"clf", "<Array dim=\"4000 4000 4000 3\"/>"},
         {"clf", "<Array dim = '-1 3'/>"},
         {"clf", "<Array dim=\"2 2"},
+        {"clf", "<Array dim=\"2 0\n2\"/>"},
         {"clf", "<!DOCTYPE a [<!ENTITY b \"cc\">]><a>&b;</a>"},
         {"exe", "MZ"},
         {"", "x"},
     };
     for (const Row& row : rows) {
         INFO(row.ending << ": " << row.text.substr(0, 60));
-        CHECK_FALSE(lut_problem(row.text, row.ending).empty());
+        const std::string problem = lut_problem(row.text, row.ending);
+        CHECK_FALSE(problem.empty());
+        CHECK(problem.find('\n') == std::string::npos);
     }
 }
 
