@@ -25,14 +25,16 @@ torch::Tensor pick(const torch::Tensor& rows, const torch::Tensor& index) {
 // What each of two references counts.
 std::vector<float> shares_of(const FrameLinks& links, int64_t frame,
                              const std::vector<int64_t>& columns) {
+    std::vector<float> shares(columns.size(), 1.0F);
     if (columns.size() != 2 || !links.distance.defined())
-        return std::vector<float>(columns.size(), 1.0F);
+        return shares;
     const auto first = links.distance[frame][columns[0]].item<double>();
     const auto second = links.distance[frame][columns[1]].item<double>();
     const double ratio = second / (first + second);
     const double share =
         links.blend == FrameLinks::Blend::published ? 1 / (1 + std::exp(-ratio)) : ratio;
-    return {static_cast<float>(share), static_cast<float>(1 - share)};
+    shares = {static_cast<float>(share), static_cast<float>(1 - share)};
+    return shares;
 }
 
 }  // namespace

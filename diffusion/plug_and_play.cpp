@@ -18,6 +18,7 @@ std::vector<torch::Tensor> inverted(const Denoise& denoise, const torch::Tensor&
         for (size_t i = 0; i < path.size(); ++i) parts[i].push_back(std::move(path[i]));
     }
     std::vector<torch::Tensor> whole;
+    whole.reserve(parts.size());
     for (const std::vector<torch::Tensor>& part : parts) whole.push_back(torch::cat(part));
     return whole;
 }

@@ -38,7 +38,7 @@ torch::Tensor x0_towards(const torch::Tensor& next, const torch::Tensor& x, cons
 Denoise shapes_fused(Denoise denoise, ShapeFusion fusion, std::span<const NoiseStep> steps) {
     return [denoise = std::move(denoise), fusion = std::move(fusion), clock = StepClock(steps)](
                const torch::Tensor& x, const NoiseLevel& level) {
-        const torch::Tensor x0 = denoise(x, level);
+        torch::Tensor x0 = denoise(x, level);
         if (!clock.within(fusion.range, level))
             return x0;
         return torch::lerp(x0, fusion.pull(x0), fusion.mask.to(x0).expand_as(x0));
@@ -57,7 +57,7 @@ torch::Tensor with_statistics_of(const torch::Tensor& like, const torch::Tensor&
 Denoise styled_as_anchor(Denoise denoise, AnchorStyle style, std::span<const NoiseStep> steps) {
     return [denoise = std::move(denoise), style = std::move(style), clock = StepClock(steps)](
                const torch::Tensor& x, const NoiseLevel& level) {
-        const torch::Tensor x0 = denoise(x, level);
+        torch::Tensor x0 = denoise(x, level);
         if (style.strength == 0 || !clock.within(style.range, level))
             return x0;
         TORCH_CHECK(style.anchors.size(0) == x0.size(0), style.anchors.size(0), " anchors for ",
@@ -70,7 +70,7 @@ Denoise styled_as_anchor(Denoise denoise, AnchorStyle style, std::span<const Noi
 Denoise pixels_fused(Denoise denoise, PixelFusion fusion, std::span<const NoiseStep> steps) {
     return [denoise = std::move(denoise), fusion = std::move(fusion), clock = StepClock(steps)](
                const torch::Tensor& x, const NoiseLevel& level) {
-        const torch::Tensor x0 = denoise(x, level);
+        torch::Tensor x0 = denoise(x, level);
         if (!clock.within(fusion.range, level))
             return x0;
         const size_t i = clock.step_at(level);
