@@ -162,7 +162,8 @@ Conv2d::Conv2d(const Weights& weights, int64_t in, int64_t out, const Conv2dOpti
     } else if (options.kernel == 1 && stride_ == 1 && padding_ == 0) {
         weight_ = pack_linear(weight_.flatten(1));
     } else {
-        weight_ = pack_conv2d(weight_, {stride_, {padding_, padding_}});
+        packed_ = PackedConv2d(weight_);
+        weight_.reset();
     }
     if (options.bias) {
         bias_ = weights.at("bias", {out}, zero_init);
@@ -170,17 +171,17 @@ Conv2d::Conv2d(const Weights& weights, int64_t in, int64_t out, const Conv2dOpti
 }
 
 torch::Tensor Conv2d::plain_weight() const {
-    const torch::Tensor weight = plain(weight_);
+    const torch::Tensor weight = packed_.defined() ? packed_.weight() : plain(weight_);
     return weight.dim() == 2 ? weight.unsqueeze(-1).unsqueeze(-1) : weight;
 }
 
 torch::Tensor Conv2d::run(const torch::Tensor& x, const torch::Tensor& bias,
                           const torch::Tensor& added) const {
-    if (runs_packed(weight_, x) && weight_.dim() == 2) {
-        return packed_pointwise(x, weight_, bias, added);
+    if (packed_.defined() && !needs_gradient(x)) {
+        return packed_(x, bias, {stride_, {padding_, padding_}}, added);
     }
-    if (runs_packed(weight_, x)) {
-        return packed_conv2d(x, weight_, bias, {stride_, {padding_, padding_}}, added);
+    if (!packed_.defined() && runs_packed(weight_, x)) {
+        return packed_pointwise(x, weight_, bias, added);
     }
     const torch::Tensor y = torch::conv2d(x, plain_weight(), bias, stride_, padding_);
     return added.defined() ? added + y : y;
@@ -200,8 +201,8 @@ torch::Tensor Conv2d::shifted(const torch::Tensor& x, const torch::Tensor& shift
 
 void Conv2d::add_rows(torch::Tensor& out, const torch::Tensor& x) const {
     TORCH_CHECK(!beside_, "a convolution with a LoRA beside it does not run in stripes");
-    if (weight_.is_mkldnn() && weight_.dim() == 4) {
-        add_packed_conv2d(out, x, weight_, bias_, {stride_, {0, padding_}});
+    if (packed_.defined()) {
+        packed_.add_to(out, x, bias_, {stride_, {0, padding_}});
         return;
     }
     const std::array<int64_t, 2> padding{0, padding_};

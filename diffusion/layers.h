@@ -7,6 +7,7 @@
 
 #include "diffusion/channel_affine.h"
 #include "diffusion/low_rank.h"
+#include "diffusion/packed_conv.h"
 #include "io/files/weights.h"
 
 namespace weft {
@@ -96,7 +97,8 @@ class Conv2d {
     torch::Tensor with_branch(torch::Tensor y, const torch::Tensor& x) const;
     torch::Tensor plain_weight() const;
 
-    torch::Tensor weight_;  // a packed kernel of one pixel is that of a linear layer, [out, in]
+    torch::Tensor weight_;  // plain, or of one pixel and packed as a linear layer's, [out, in]
+    PackedConv2d packed_;   // in its place where larger kernels are packed
     torch::Tensor bias_;
     int64_t stride_;
     int64_t padding_;

@@ -106,6 +106,13 @@ torch::Tensor unpacked(const torch::Tensor& packed) {
     return packed.to_dense();
 }
 
+PackedBytes packed_bytes(const torch::Tensor& packed) {
+    static const auto address = operator_named<int64_t(const torch::Tensor&)>("mkldnn::data_ptr");
+    static const auto size = operator_named<int64_t(const torch::Tensor&)>("mkldnn::_nbytes");
+    return {reinterpret_cast<const unsigned char*>(address.call(packed)),
+            static_cast<size_t>(size.call(packed))};
+}
+
 bool needs_gradient(const torch::Tensor& x) {
     return at::GradMode::is_enabled() && x.requires_grad();
 }
@@ -133,14 +140,14 @@ torch::Tensor packed_linear(const torch::Tensor& x, const torch::Tensor& packed,
     TORCH_CHECK(false, "epilogue out of range: ", static_cast<int>(epilogue));
 }
 
-torch::Tensor pack_conv2d(const torch::Tensor& weight, const ConvGeometry& geometry) {
+torch::Tensor pack_conv2d(const torch::Tensor& weight, const ConvGeometry& geometry,
+                          torch::IntArrayRef input) {
     static const auto reorder =
         operator_named<torch::Tensor(const torch::Tensor&, torch::IntArrayRef, torch::IntArrayRef,
                                      torch::IntArrayRef, int64_t, c10::OptionalArrayRef<int64_t>)>(
             "mkldnn::_reorder_convolution_weight");
     const std::array<int64_t, 2> stride{geometry.stride, geometry.stride};
-    return reorder.call(weight.detach().contiguous(), geometry.padding, stride, {1, 1}, 1,
-                        std::nullopt);
+    return reorder.call(weight.detach().contiguous(), geometry.padding, stride, {1, 1}, 1, input);
 }
 
 torch::Tensor packed_conv2d(const torch::Tensor& x, const torch::Tensor& packed,

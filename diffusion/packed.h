@@ -3,6 +3,8 @@
 #include <torch/types.h>
 
 #include <array>
+#include <compare>
+#include <cstddef>
 
 namespace weft {
 
@@ -19,6 +21,14 @@ bool can_pack(const torch::Tensor& weight);
 
 /// The plain weight of a packed one: the same values, contiguous. Costs a copy.
 torch::Tensor unpacked(const torch::Tensor& packed);
+
+/// What a packed weight holds, as long as it lives.
+struct PackedBytes {
+    const unsigned char* data = nullptr;
+    size_t size = 0;
+};
+
+PackedBytes packed_bytes(const torch::Tensor& packed);
 
 /// True where gradients flow through x.
 bool needs_gradient(const torch::Tensor& x);
@@ -44,10 +54,14 @@ torch::Tensor packed_linear(const torch::Tensor& x, const torch::Tensor& packed,
 struct ConvGeometry {
     int64_t stride = 1;
     std::array<int64_t, 2> padding = {0, 0};  // zeros above and below, left and right
+
+    auto operator<=>(const ConvGeometry&) const = default;
 };
 
 /// [out, in, kernel, kernel] -> packed.
-torch::Tensor pack_conv2d(const torch::Tensor& weight, const ConvGeometry& geometry);
+/// @param input [n, in, h, w], the map it is packed for (Note [Formats])
+torch::Tensor pack_conv2d(const torch::Tensor& weight, const ConvGeometry& geometry,
+                          torch::IntArrayRef input);
 
 /// conv2d(x) + bias (+ other): x [n, in, h, w] -> [n, out, h', w'], channels-last.
 /// @param bias  [out] or undefined

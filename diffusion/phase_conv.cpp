@@ -4,8 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "diffusion/packed.h"
-
 namespace weft {
 namespace {
 
@@ -26,14 +24,15 @@ torch::Tensor taps_of(const torch::Tensor& even, const torch::Tensor& odd, int64
 
 }  // namespace
 
-PhaseConv2d::PhaseConv2d(const torch::Tensor& weight, torch::Tensor bias) : bias_(std::move(bias)) {
+PhaseConv2d::PhaseConv2d(const torch::Tensor& weight, torch::Tensor bias)
+    : bias_(std::move(bias)), dtype_(weight.scalar_type()) {
     std::vector<torch::Tensor> phases;
     for (const torch::Tensor& row : phases_along(weight.to(torch::kFloat32), 2)) {
         for (const torch::Tensor& both : phases_along(row, 3)) {
             phases.push_back(both.to(weight.scalar_type()));
         }
     }
-    packed_ = pack_conv2d(torch::cat(phases), {1, {1, 1}});
+    packed_ = PackedConv2d(torch::cat(phases));
     packed_bias_ = bias_.repeat({4});
 }
 
@@ -55,18 +54,18 @@ torch::Tensor PhaseConv2d::interleaved(const torch::Tensor& phases) const {
 }
 
 torch::Tensor PhaseConv2d::operator()(const torch::Tensor& x) const {
-    return interleaved(packed_conv2d(x, packed_, packed_bias_, {1, {1, 1}}));
+    return interleaved(packed_(x, packed_bias_, {1, {1, 1}}));
 }
 
 torch::Tensor PhaseConv2d::rows(const torch::Tensor& x) const {
-    return interleaved(packed_conv2d(x, packed_, packed_bias_, {1, {0, 1}}));
+    return interleaved(packed_(x, packed_bias_, {1, {0, 1}}));
 }
 
 torch::Tensor PhaseConv2d::weight() const {
-    const std::vector<torch::Tensor> phases = unpacked(packed_).to(torch::kFloat32).chunk(4);
+    const std::vector<torch::Tensor> phases = packed_.weight().to(torch::kFloat32).chunk(4);
     const torch::Tensor even = taps_of(phases[0], phases[1], 3);
     const torch::Tensor odd = taps_of(phases[2], phases[3], 3);
-    return taps_of(even, odd, 2).to(packed_.scalar_type());
+    return taps_of(even, odd, 2).to(dtype_);
 }
 
 }  // namespace weft

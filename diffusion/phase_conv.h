@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include "diffusion/packed_conv.h"
+
 namespace weft {
 
 // Note [Phases]
@@ -30,9 +32,10 @@ class PhaseConv2d {
   private:
     torch::Tensor interleaved(const torch::Tensor& phases) const;
 
-    torch::Tensor packed_;       // [4 c, c, 2, 2]: phases (row, column) 00, 01, 10, 11
+    PackedConv2d packed_;        // [4 c, c, 2, 2]: phases (row, column) 00, 01, 10, 11
     torch::Tensor packed_bias_;  // [4 c]
     torch::Tensor bias_;         // [c]
+    torch::ScalarType dtype_;
 };
 
 }  // namespace weft

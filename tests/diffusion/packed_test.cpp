@@ -1,8 +1,10 @@
 #include "diffusion/packed.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "diffusion/layers.h"
+#include "diffusion/packed_conv.h"
 #include "diffusion/phase_conv.h"
 #include "diffusion/resnet.h"
 #include "diffusion/unet.h"
@@ -84,6 +86,36 @@ TEST_CASE("packed convolutions compute what the plain weights say", "[packed]") 
     torch::Tensor sum = torch::ones_like(products, torch::MemoryFormat::ChannelsLast);
     pointwise.add_rows(sum, x);
     CHECK(difference(sum, products + 1) < 1e-5);
+}
+
+TEST_CASE("a packed convolution follows the sizes it meets", "[packed]") {
+    torch::manual_seed(8);
+    const torch::NoGradGuard inference;
+    const torch::ScalarType dtype = GENERATE(torch::kFloat32, torch::kBFloat16);
+    // Sizes that want different blocks on some processors: 48 and 32 of 288 channels.
+    const torch::Tensor weight = torch::randn({288, 96, 3, 3}).mul_(0.03).to(dtype);
+    if (!can_pack(weight)) {
+        return;  // bf16 without oneDNN's kernels for it
+    }
+    const PackedConv2d packed(weight);
+    CHECK(torch::equal(packed.weight(), weight));
+    const double tolerance = dtype == torch::kFloat32 ? 1e-5 : 5e-2;
+    for (const auto& [n, h, w] : {std::array<int64_t, 3>{2, 9, 16},
+                                  {1, 32, 40},
+                                  {2, 9, 16},
+                                  {1, 1, 1},
+                                  {1, 8, 8},
+                                  {3, 5, 64},
+                                  {1, 32, 40}}) {
+        const torch::Tensor x = random_map({n, 96, h, w}).to(dtype);
+        const torch::Tensor expected =
+            torch::conv2d(x.to(torch::kFloat32), weight.to(torch::kFloat32), {}, 1, 1);
+        const torch::Tensor y = packed(x, {}, {1, {1, 1}});
+        CHECK(difference(y.to(torch::kFloat32), expected) < tolerance);
+        // What it met before leaves no trace in the numbers.
+        CHECK(torch::equal(y, PackedConv2d(weight)(x, {}, {1, {1, 1}})));
+    }
+    CHECK(torch::equal(packed.weight(), weight));
 }
 
 TEST_CASE("gradients pass through packed layers", "[packed]") {
