@@ -1,5 +1,7 @@
 #include "diffusion/attention.h"
 
+#include "diffusion/flash_attention.h"
+
 namespace weft {
 namespace {
 
@@ -37,6 +39,9 @@ std::vector<BasicTransformerBlock> make_blocks(const Weights& weights,
 
 torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                      const AttendOptions& options) {
+    if (!options.causal && can_flash(q, k, v)) {
+        return flash_attention(q, k, v, options.heads);
+    }
     const torch::Tensor joined = torch::scaled_dot_product_attention(
         split_heads(q, options.heads), split_heads(k, options.heads), split_heads(v, options.heads),
         /*attn_mask=*/{}, /*dropout_p=*/0.0, options.causal);  // [n, heads, t, d]

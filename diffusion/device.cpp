@@ -193,6 +193,10 @@ bool cpu_has_bf16() {
     return cpu_has("avx512_bf16") || cpu_has("amx_bf16");
 }
 
+bool cpu_has_amx() {
+    return cpu_has("amx_bf16");
+}
+
 std::string describe_cpu() {
     constexpr std::array<std::pair<const char*, const char*>, 5> features{{
         {"avx2", "AVX2"},

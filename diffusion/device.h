@@ -32,6 +32,8 @@ std::string cuda_problem();
 
 /// True where bf16 matrix products run in hardware on this CPU.
 bool cpu_has_bf16();
+/// True where this CPU multiplies bf16 matrices in a unit of their own (AMX).
+bool cpu_has_amx();
 /// One line: model name, vector extensions that matter, threads in use.
 std::string describe_cpu();
 /// One line for each GPU that can be used, e.g. "cuda:0 NVIDIA H100 (78 GiB, compute 9.0)".

@@ -1,0 +1,44 @@
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "diffusion/flash_kernel.h"
+
+namespace weft {
+namespace {
+
+struct Avx512 {
+    using Vector = __m512;
+    static constexpr int64_t size = 16;
+    static constexpr int rows = 8;  // with three columns, 24 of 32 registers
+
+    static Vector all(float x) { return _mm512_set1_ps(x); }
+
+    static Vector load(const float* from) { return _mm512_loadu_ps(from); }
+
+    static void store(float* to, Vector x) { _mm512_storeu_ps(to, x); }
+
+    static Vector plus(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+
+    static Vector minus(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
+
+    static Vector times(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+
+    static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+
+    static Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+
+    static Vector rounded(Vector x) { return _mm512_roundscale_ps(x, 8); }
+
+    static Vector times_power_of_two(Vector x, Vector n) { return _mm512_scalef_ps(x, n); }
+};
+
+}  // namespace
+
+void flash_avx512(const FlashHead& head, int64_t first, float* scratch) {
+    flash<Avx512>(head, first, scratch);
+}
+
+}  // namespace weft
+
+#endif
