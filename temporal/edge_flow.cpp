@@ -42,8 +42,9 @@ class Bytes {
             for (int x = -margin; x < width_ + margin; ++x, to += pixel_bytes) {
                 const float* pixel = row + std::clamp(x, 0, width_ - 1);
                 for (int c = 0; c < 3; ++c) {
-                    to[c] = static_cast<uint8_t>(std::clamp(pixel[c * plane], 0.0F, 1.0F) * 255.0F +
-                                                 0.5F);
+                    // Half code values, rounded up to whole ones.
+                    to[c] = static_cast<uint8_t>(
+                        (static_cast<int>(std::clamp(pixel[c * plane], 0.0F, 1.0F) * 510) + 1) / 2);
                 }
             }
         }

@@ -17,7 +17,8 @@ constexpr int channels = 8;  // source RGB, 0, edit RGB, 0: a power of two for t
 constexpr int edit_channel = 4;
 
 uint8_t as_byte(float value) {
-    return static_cast<uint8_t>(std::clamp(value, 0.0F, 1.0F) * 255.0F + 0.5F);
+    // Half code values, rounded up to whole ones.
+    return static_cast<uint8_t>((static_cast<int>(std::clamp(value, 0.0F, 1.0F) * 510) + 1) / 2);
 }
 
 /// Source and edit as interleaved bytes with a margin of a patch's radius, so that every pixel's
@@ -189,6 +190,8 @@ class Level {
         const Pair& from = exemplars_[match.exemplar];
         const uint8_t* own = target_.patch(p.x, p.y);
         const uint8_t* other = from.patch(match.x, match.y);
+        const int64_t own_row = int64_t{channels} * target_.stride();
+        const int64_t other_row = int64_t{channels} * from.stride();
         int64_t sum = 0;
         for (int row = 0; row < side && sum < most; ++row) {
             std::array<int, channels> squares{};
@@ -200,8 +203,8 @@ class Level {
             }
             sum += guide_ * (squares[0] + squares[1] + squares[2]) + squares[4] + squares[5] +
                    squares[6];
-            own += channels * target_.stride();
-            other += channels * from.stride();
+            own += own_row;
+            other += other_row;
         }
         return sum;
     }
