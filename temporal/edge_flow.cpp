@@ -196,7 +196,7 @@ Candidate best_offset(Judge& judge, const float* x, const float* y, Place p) {
     judge.look_at(p);
     auto best = own;
     // A newcomer must be better by a tenth and by two code values a channel.
-    constexpr int64_t least_gain = 2 * 3 * 256;
+    constexpr int64_t least_gain = int64_t{2} * 3 * 256;
     auto limit = judge.misfit(rounded(own)) * 9 / 10 - least_gain;
     auto last = rounded(own);
     for (const Place& away : neighbours) {
