@@ -44,6 +44,7 @@ void add_probe(CLI::App& command, Context& context);
 void add_stylize(CLI::App& command, Context& context);
 void add_generate(CLI::App& command, Context& context);
 void add_join(CLI::App& command, Context& context);
+void add_deflicker(CLI::App& command, Context& context);
 void add_measure(CLI::App& command, Context& context);
 void add_inspect(CLI::App& command, Context& context);
 void add_convert(CLI::App& command, Context& context);

@@ -31,6 +31,7 @@ constexpr std::array commands{
     Command{"stylize", "Restyle a whole clip or picture in the prompt's style", add_stylize},
     Command{"generate", "Make a picture from text", add_generate},
     Command{"join", "Join the parts of an edit to one file", add_join},
+    Command{"deflicker", "Take the flicker out of a clip", add_deflicker},
     Command{"measure", "Say how steady and how faithful an edit is", add_measure},
     Command{"inspect", "Say what a media file or a model is", add_inspect},
     Command{"doctor", "Say what this machine can run", add_doctor},

@@ -57,6 +57,11 @@ fs::path folder_above(const fs::path& folder) {
     return parent.empty() ? fs::path(".") : parent;
 }
 
+/// Why a folder could not be made, or a file in it not be opened.
+std::string reason_of(const std::error_code& making) {
+    return making ? making.message() : std::generic_category().message(errno);
+}
+
 /// Text in quotes with what TOML wants escaped.
 std::string quoted(const std::string& text) {
     std::ostringstream written;
@@ -132,8 +137,7 @@ WorkFolder::WorkFolder(fs::path folder, Earlier earlier) : folder_(std::move(fol
     fs::create_directory(folder_, failed);
     lock_ = ::open((folder_ / lock_name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (lock_ < 0) {
-        throw Error(folder_.string(),
-                    "cannot be written: " + std::generic_category().message(errno),
+        throw Error(folder_.string(), "cannot be written: " + reason_of(failed),
                     "choose a folder you may write to");
     }
     if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {

@@ -283,6 +283,29 @@ double peak_bytes(const TemporaryFolder& folder, int frames, const std::string& 
 
 }  // namespace
 
+TEST_CASE("deflicker steadies a clip and keeps the rest") {
+    const TemporaryFolder folder;
+    const auto in = make_clip(folder / "in.mkv", "testsrc2=s=96x64:r=25:d=0.04,loop=loop=11:size=1",
+                              {"-vf",
+                               "geq=lum='lum(X,Y)*(0.9+0.1*mod(N,2))':cb='cb(X,Y)':cr="
+                               "'cr(X,Y)'",
+                               "-c:v", "ffv1", "-pix_fmt", "yuv444p"});
+    const auto out = (folder / "out.mkv").string();
+    const auto steady = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> arguments{"deflicker", in, "-o", out, "-y", "--codec", "ffv1"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return weft_program({.arguments = arguments, .models = {}, .meanwhile = {}});
+    };
+    const auto done = steady({});
+    INFO(done.error);
+    REQUIRE(done.code == 0);
+    CHECK(frames_of(out).size() == frames_of(in).size());
+    CHECK(flicker(out) < 0.65 * flicker(in));
+    REQUIRE(steady({"--amount", "0"}).code == 0);
+    CHECK(flicker(out) == Approx(flicker(in)).epsilon(0.01));
+    CHECK(steady({"--amount", "2"}).code == 2);
+}
+
 TEST_CASE("memory does not depend on the clip's length") {
     const TemporaryFolder folder;
     // By 240 frames the queues, the encoder's look-ahead and the heap's gaps are full; beside the
@@ -293,7 +316,7 @@ TEST_CASE("memory does not depend on the clip's length") {
     CHECK(large < 1.05 * small);
 }
 
-TEST_CASE("2,000 frames take the memory of 200", "[.][slow]") {
+TEST_CASE("2000 frames take the memory of 200", "[.][slow]") {
     const TemporaryFolder folder;
     const double small = peak_bytes(folder, 200, "160x96");
     const double large = peak_bytes(folder, 2000, "160x96");
