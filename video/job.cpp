@@ -100,7 +100,8 @@ void check_range(const Job& job, const StreamInfo& source, Problems& problems) {
     const auto known = source.frames > 0 ? static_cast<double>(source.frames) : 0.0;
     if (job.from && known > 0 && frame_of(*job.from, source).value_or(0) >= known) {
         problems.push_back(c10::str("from: '", job.plan.from, "' is after the clip's end (",
-                                    source.frames, " frames)"));
+                                    source.frames, " frames",
+                                    job.from->frame ? ")" : "); as a frame's number it ends in f"));
     }
 }
 

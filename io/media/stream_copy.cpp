@@ -153,6 +153,9 @@ bool StreamCopy::can_hold(const AVStream& source) const {
         return matroska;
     if (parameters.codec_id == AV_CODEC_ID_NONE || parameters.codec_type == AVMEDIA_TYPE_DATA)
         return false;
+    // Of these (gif, y4m) libav says that it does not know what else they hold: nothing.
+    if (output_.oformat->audio_codec == AV_CODEC_ID_NONE)
+        return false;
     return avformat_query_codec(output_.oformat, parameters.codec_id, FF_COMPLIANCE_NORMAL) != 0;
 }
 

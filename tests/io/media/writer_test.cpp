@@ -41,6 +41,9 @@ fs::path vfr_clip() {
                                 " -c:v libx264 -bf 3 -c:a copy");
 }
 
+/// Endings of containers that hold one picture stream and nothing else.
+const std::array<const char*, 2> pictures_only{"sound.gif", "sound.y4m"};
+
 struct Copy {
     fs::path in;
     std::string out;
@@ -316,6 +319,16 @@ TEST_CASE("an abandoned output leaves nothing") {
         CHECK(test::files_with("abandoned").size() == 1);
     }
     CHECK(test::files_with("abandoned").empty());
+}
+
+TEST_CASE("containers of pictures alone leave the sound out and say so") {
+    for (const char* name : pictures_only) {
+        INFO(name);
+        const auto warnings = copy_clip(cfr_clip(), test::scratch() / name,
+                                        {.side_source = cfr_clip(), .overwrite = true});
+        REQUIRE(warnings.size() == 1);
+        CHECK_THAT(warnings.front(), Catch::Contains("audio") && Catch::Contains("left out"));
+    }
 }
 
 }  // namespace weft
