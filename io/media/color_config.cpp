@@ -71,8 +71,8 @@ fs::path file_of(const std::string& choice) {
     if (choice == builtin_name)
         return {};
     std::string text = choice;
-    if (const char* set = std::getenv("OCIO");
-        text.empty() && set != nullptr)  // NOLINT(concurrency-mt-unsafe)
+    const char* set = std::getenv("OCIO");  // NOLINT(concurrency-mt-unsafe)
+    if (text.empty() && set != nullptr)
         text = set;
     fs::path path = text;
     std::error_code ignored;
@@ -92,7 +92,7 @@ ocio::ConstConfigRcPtr read_config(const fs::path& path) {
         throw Error(path.string(), "is too large for a colour configuration",
                     "give a config.ocio of at most 16 MiB");
     try {
-        const ocio::ConstConfigRcPtr config = ocio::Config::CreateFromFile(path.c_str());
+        ocio::ConstConfigRcPtr config = ocio::Config::CreateFromFile(path.c_str());
         config->validate();
         return config;
     } catch (const ocio::Exception& error) {

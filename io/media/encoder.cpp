@@ -127,8 +127,8 @@ void VideoEncoder::set_private(const WriteOptions& options, Options& dictionary)
         dictionary.set("crf", c10::str(crf));
     if (name == "h264" || name == "h265")
         dictionary.set("preset", options.preset);
-    // x264's AVX-512 code for macroblock trees takes in memory that nobody wrote (seen in r3095), so
-    // equal pictures can come out as different bits; its AVX2 code does not.
+    // x264's AVX-512 code for macroblock trees takes in memory that nobody wrote (seen in r3095),
+    // so equal pictures can come out as different bits; its AVX2 code does not.
     if (name == "h264" && (av_get_cpu_flags() & AV_CPU_FLAG_AVX512) != 0)
         dictionary.set("x264-params", "asm=avx2,fma3,bmi1,bmi2,lzcnt");
     if (name == "h265")

@@ -24,8 +24,6 @@ double peak(AVPixelFormat format);
 bool has_whole_components(AVPixelFormat format);
 /// True for planes of native integers without gaps.
 bool has_plain_planes(AVPixelFormat format);
-/// True for formats that PictureEncoder writes.
-bool can_encode(AVPixelFormat format);
 /// The format with whole components that holds `format` best.
 AVPixelFormat whole_format(AVPixelFormat format);
 
