@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace weft {
@@ -15,11 +16,12 @@ void check_row(const FrameLinks& links, int64_t row) {
     for (int64_t i = 0; i < named.size(0); ++i) {
         TORCH_CHECK(named[i] >= -1 && named[i] < links.references, "row ", row, " sees row ",
                     named[i], " of ", links.references, " references");
-        TORCH_CHECK(named[i] != row, "row ", row, " is named to see itself, which it does anyway");
+        TORCH_CHECK(links.remembered || named[i] != row, "row ", row,
+                    " is named to see itself, which it does anyway");
         TORCH_CHECK(named[i] < 0 || others.insert(named[i]).second, "row ", row, " sees row ",
                     named[i], " twice");
     }
-    if (links.way != FrameLinks::Way::tokens || row < links.references)
+    if (links.way != FrameLinks::Way::tokens || row < links.rows_of_references())
         return;
     TORCH_CHECK(others.size() <= 2, "row ", row, " is made from ", others.size(),
                 " references; tokens blend two at most");
@@ -74,8 +76,20 @@ FrameLinks shot_links(FrameLinks::Way way, std::span<const int64_t> references,
     return links;
 }
 
+FrameLinks recording(std::shared_ptr<ReferenceBank> bank, int64_t references) {
+    return {.references = references,
+            .sees = torch::empty({references, 0}, torch::kInt64),
+            .record = std::move(bank)};
+}
+
+FrameLinks seeing(std::shared_ptr<const ReferenceBank> bank, int64_t references, int64_t n) {
+    return {.references = references,
+            .sees = torch::arange(references).expand({n, references}).contiguous(),
+            .remembered = std::move(bank)};
+}
+
 void check(const FrameLinks& links, int64_t n) {
-    TORCH_CHECK(links.references >= 0 && links.references <= n, links.references,
+    TORCH_CHECK(links.references >= 0 && links.rows_of_references() <= n, links.references,
                 " references among ", n, " rows");
     TORCH_CHECK(links.rows_per_call >= 0, links.rows_per_call, " rows a call");
     TORCH_CHECK(links.sees.defined() && links.sees.dim() == 2 && links.sees.size(0) == n &&

@@ -3,10 +3,13 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
 namespace weft {
+
+class ReferenceBank;
 
 /// Who sees whom when n frames are denoised together. The first rows of the batch are the
 /// references: they run first, in one network call, and what they are at each site is kept for the
@@ -53,6 +56,15 @@ struct FrameLinks {
     /// Which sites are linked: see SiteChoice. Empty: all.
     std::string sites = {};
     Blend blend = Blend::distance;
+
+    /// Where set: what the references are in this run is recorded here as well.
+    std::shared_ptr<ReferenceBank> record = {};
+    /// Where set: the references are not in the batch but were recorded in another run, all
+    /// `references` of them; every row is one of the others.
+    std::shared_ptr<const ReferenceBank> remembered = {};
+
+    /// Rows of the batch that are references.
+    int64_t rows_of_references() const { return remembered ? 0 : references; }
 };
 
 /// The links of a stretch of a shot. The batch holds the references, the shot's anchor first, then
@@ -62,6 +74,12 @@ struct FrameLinks {
 /// @param references, others numbers of frames, all different
 FrameLinks shot_links(FrameLinks::Way way, std::span<const int64_t> references,
                       std::span<const int64_t> others);
+
+/// The links of a batch of nothing but references that see nobody, recorded in `bank`.
+FrameLinks recording(std::shared_ptr<ReferenceBank> bank, int64_t references);
+
+/// The links of n frames that each see every one of the references recorded in `bank`.
+FrameLinks seeing(std::shared_ptr<const ReferenceBank> bank, int64_t references, int64_t n);
 
 /// Refuses (TORCH_CHECK) links that do not fit n rows.
 void check(const FrameLinks& links, int64_t n);

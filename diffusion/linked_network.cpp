@@ -13,10 +13,11 @@ struct Span {
 // Which frames each call runs.
 std::vector<Span> calls_of(const FrameLinks& links, int64_t n) {
     std::vector<Span> calls;
-    if (links.references > 0)
-        calls.push_back({0, links.references});
+    const int64_t references = links.rows_of_references();
+    if (references > 0)
+        calls.push_back({0, references});
     const int64_t most = links.rows_per_call > 0 ? links.rows_per_call : n;
-    for (int64_t first = links.references; first < n; first += most)
+    for (int64_t first = references; first < n; first += most)
         calls.push_back({first, std::min(most, n - first)});
     return calls;
 }
@@ -60,7 +61,7 @@ torch::Tensor run_linked(const FrameLinks& links, const LinkedBatch& batch,
     LinkedRows coupling(
         links,
         {.branches = branches, .source = has_source, .match = std::min(batch.match, branches - 1)},
-        batch.taken);
+        batch.taken, batch.call);
     torch::Tensor out;
     int64_t number = 0;
     for (const auto& [first, count] : calls_of(links, n)) {

@@ -29,6 +29,7 @@ struct LinkedBatch {
     torch::Tensor input;  // [branches * n, c, h, w], branch by branch
     TextCondition text;   // of as many rows
     int64_t match = 0;    // see RowLayout
+    int64_t call = 0;     // see ReferenceBank
     // Plug-and-play: the source's rows [n, c, h, w] at this step and their texts, and what the
     // branches take from them. Undefined: no source runs along.
     torch::Tensor source = {};

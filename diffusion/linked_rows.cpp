@@ -39,16 +39,18 @@ std::vector<float> shares_of(const FrameLinks& links, int64_t frame,
 
 }  // namespace
 
-LinkedRows::LinkedRows(const FrameLinks& links, const RowLayout& layout, TakenSites taken)
+LinkedRows::LinkedRows(const FrameLinks& links, const RowLayout& layout, TakenSites taken,
+                       int64_t call)
     : links_(links),
       layout_(layout),
       taken_(std::move(taken)),
-      linked_(links.sites.empty() ? "all" : links.sites) {}
+      linked_(links.sites.empty() ? "all" : links.sites),
+      call_(call) {}
 
 void LinkedRows::enter(int64_t first, int64_t count) {
     count_ = count;
-    references_here_ = first == 0 && links_.references > 0;
-    others_follow_ = links_.references < links_.sees.size(0);
+    references_here_ = first == 0 && links_.rows_of_references() > 0;
+    others_follow_ = links_.rows_of_references() < links_.sees.size(0);
     TORCH_CHECK(!references_here_ || count == links_.references, "the first call runs the ",
                 links_.references, " references, not ", count, " frames");
     make_groups(first, count);
@@ -98,9 +100,9 @@ torch::Tensor LinkedRows::attend(const Attention& attention, const torch::Tensor
         branch_rows.copy_(attended(site, {all, {}, {}}, {}));
         return out;
     }
-    Kept kept = references_here_ ? seen(site) : Kept{};
+    SiteMemory kept = references_here_ ? seen(site) : SiteMemory{};
     if (!references_here_ && !alone)
-        kept = bank_.at(attention.site());
+        kept = of_references(attention.site());
     for (const Group& group : groups_) {
         const bool gathers = links_.way == Way::tokens && !references_here_ && group.sees.numel();
         const torch::Tensor answer =
@@ -111,6 +113,10 @@ torch::Tensor LinkedRows::attend(const Attention& attention, const torch::Tensor
     if (keeps())
         keep(site, std::move(kept), branch_rows);
     return out;
+}
+
+const SiteMemory& LinkedRows::of_references(const std::string& site) const {
+    return links_.remembered ? links_.remembered->at(call_, site) : bank_.at(site);
 }
 
 // The source's rows see themselves alone.
@@ -132,13 +138,14 @@ torch::Tensor LinkedRows::mapped(const Site& site, const torch::Tensor& frames) 
 }
 
 // Keys and values of all branches' rows in the references' call.
-LinkedRows::Kept LinkedRows::seen(const Site& site) const {
+SiteMemory LinkedRows::seen(const Site& site) const {
     const torch::Tensor all = torch::arange(count_);
     return {.keys = site.attention.keys(mapped(site, all)),
             .values = site.attention.values(branches_of(site, all))};
 }
 
-torch::Tensor LinkedRows::attended(const Site& site, const Group& group, const Kept& kept) const {
+torch::Tensor LinkedRows::attended(const Site& site, const Group& group,
+                                   const SiteMemory& kept) const {
     const torch::Tensor states = mapped(site, group.frames);
     const torch::Tensor q = site.attention.queries(states);
     torch::Tensor k, v;
@@ -161,7 +168,8 @@ torch::Tensor LinkedRows::attended(const Site& site, const Group& group, const K
     return site.attention.found(q, joined(k, kept.keys), joined(v, kept.values));
 }
 
-torch::Tensor LinkedRows::gathered(const Site& site, const Group& group, const Kept& kept) const {
+torch::Tensor LinkedRows::gathered(const Site& site, const Group& group,
+                                   const SiteMemory& kept) const {
     const int64_t m = group.frames.size(0), tokens = site.states.size(1);
     const torch::Tensor own = unit_tokens(pick(site.states, telling_rows(group.frames)));
     const torch::Tensor answers =
@@ -185,12 +193,15 @@ torch::Tensor LinkedRows::telling_rows(const torch::Tensor& frames) const {
     return layout_.source ? frames : frames + layout_.match * count_;
 }
 
-void LinkedRows::keep(const Site& site, Kept&& seen, const torch::Tensor& answers) {
+void LinkedRows::keep(const Site& site, SiteMemory&& seen, const torch::Tensor& answers) {
     if (links_.way == Way::tokens) {
         const torch::Tensor telling = telling_rows(torch::arange(count_));
         seen = {.tokens = unit_tokens(pick(site.states, telling)), .answers = answers.clone()};
     }
-    bank_[site.attention.site()] = std::move(seen);
+    if (links_.record)
+        links_.record->put(call_, site.attention.site(), seen);
+    if (others_follow_)
+        bank_[site.attention.site()] = std::move(seen);
 }
 
 bool LinkedRows::takes_features(const std::string& site) const {
@@ -204,9 +215,7 @@ torch::Tensor LinkedRows::features(const std::string& /*site*/, const torch::Ten
 
 int64_t LinkedRows::bank_bytes() const {
     int64_t bytes = 0;
-    for (const auto& [site, kept] : bank_)
-        for (const torch::Tensor& tensor : {kept.keys, kept.values, kept.tokens, kept.answers})
-            bytes += tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0;
+    for (const auto& [site, kept] : bank_) bytes += kept.bytes();
     return bytes;
 }
 

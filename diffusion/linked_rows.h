@@ -8,6 +8,7 @@
 
 #include "diffusion/coupling.h"
 #include "diffusion/frame_links.h"
+#include "diffusion/reference_bank.h"
 #include "diffusion/site_choice.h"
 
 namespace weft {
@@ -33,7 +34,9 @@ struct TakenSites {
 class LinkedRows : public Coupling {
   public:
     /// `links` fit the frames of a branch (see check) and outlive this.
-    LinkedRows(const FrameLinks& links, const RowLayout& layout, TakenSites taken);
+    /// @param call counts the steps' network calls of a run from 0, for what is remembered
+    LinkedRows(const FrameLinks& links, const RowLayout& layout, TakenSites taken,
+               int64_t call = 0);
 
     /// The next network call runs frames [first, first + count).
     void enter(int64_t first, int64_t count);
@@ -46,14 +49,6 @@ class LinkedRows : public Coupling {
     int64_t bank_bytes() const;
 
   private:
-    // What the references are at one site; rows are branches * references, branch by branch.
-    struct Kept {
-        torch::Tensor keys = {};     // [b * r, t, width]
-        torch::Tensor values = {};   // the same
-        torch::Tensor tokens = {};   // [r, t, d] unit tokens of the rows that tell correspondences
-        torch::Tensor answers = {};  // [b * r, t, d]
-    };
-
     // Frames of the present call that see equally many references.
     struct Group {
         torch::Tensor frames;  // [m] i64, places in the call
@@ -69,28 +64,30 @@ class LinkedRows : public Coupling {
         bool taken;
     };
 
-    bool keeps() const { return references_here_ && others_follow_; }
+    bool keeps() const { return references_here_ && (others_follow_ || links_.record); }
 
     torch::Tensor branches_of(const Site& site, const torch::Tensor& frames) const;
     torch::Tensor telling_rows(const torch::Tensor& frames) const;
     torch::Tensor mapped(const Site& site, const torch::Tensor& frames) const;
-    torch::Tensor attended(const Site& site, const Group& group, const Kept& kept) const;
-    torch::Tensor gathered(const Site& site, const Group& group, const Kept& kept) const;
+    torch::Tensor attended(const Site& site, const Group& group, const SiteMemory& kept) const;
+    torch::Tensor gathered(const Site& site, const Group& group, const SiteMemory& kept) const;
     torch::Tensor own_source(const Site& site) const;
-    Kept seen(const Site& site) const;
-    void keep(const Site& site, Kept&& seen, const torch::Tensor& answers);
+    SiteMemory seen(const Site& site) const;
+    const SiteMemory& of_references(const std::string& site) const;
+    void keep(const Site& site, SiteMemory&& seen, const torch::Tensor& answers);
     void make_groups(int64_t first, int64_t count);
 
     const FrameLinks& links_;
     RowLayout layout_;
     TakenSites taken_;
     SiteChoice linked_;
+    int64_t call_;
 
     int64_t count_ = 0;  // frames of the present call
     bool references_here_ = false;
     bool others_follow_ = false;
     std::vector<Group> groups_;
-    std::map<std::string, Kept> bank_;
+    std::map<std::string, SiteMemory> bank_;
 };
 
 }  // namespace weft

@@ -89,7 +89,9 @@ struct DiffusionModel::Parts {
         torch::Tensor channels;          // [1 or n, c, h, w] beside x in every branch
         std::optional<double> guidance;  // of models that are told theirs
         std::optional<int64_t> label;
-        FeatureCache cache{1};  // of this run of a sampler
+        // Of this run of a sampler:
+        FeatureCache cache{1};
+        int64_t calls = 0;  // of predict_all
     };
 
     torch::Tensor encode(const torch::Tensor& image) const;
@@ -205,6 +207,7 @@ torch::Tensor DiffusionModel::Parts::predict_all(LinkedBatch batch, const NoiseL
     if (!given.links && !batch.source.defined())
         return predict({.input = batch.input, .text = batch.text}, level.t, fed);
     batch.match = telling_branch(given, traits.source_conditioned);
+    batch.call = fed.calls++;
     return run_linked(given.links.value_or(unlinked(batch.frames)), batch,
                       [&](const NetworkCall& call) { return predict(call, level.t, fed); });
 }

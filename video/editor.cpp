@@ -107,6 +107,15 @@ Editor::Editor(std::shared_ptr<const DiffusionModel> model, Job job)
     negative_ = model_->encode_negative({job_.plan.negative});
 }
 
+Moment Editor::moment(double time_s) const {
+    Moment moment{.strength = job_.strength(time_s), .prompt = prompt_at(job_.plan.prompt, time_s)};
+    if (const auto loras = lora_strengths(job_.loras, {time_s}); loras.defined()) {
+        const auto plain = loras.to(torch::kCPU, torch::kFloat32).contiguous();
+        moment.loras.assign(plain.data_ptr<float>(), plain.data_ptr<float>() + plain.numel());
+    }
+    return moment;
+}
+
 torch::Tensor Editor::render(const FrameBatch& batch, const RenderWatch& watch) const {
     check(batch, job_.fit.source);
     const FrameBatch small{shrunk(batch.pictures), batch.index, batch.time_s};

@@ -37,6 +37,15 @@ struct RenderWatch {
     std::function<void()> on_pause = {};
 };
 
+/// What the plan's curves say at a time: edits of one frame at equal moments are equal.
+struct Moment {
+    double strength = 0;
+    int64_t prompt = 0;  // place among the plan's keys
+    std::vector<float> loras = {};
+
+    friend bool operator==(const Moment&, const Moment&) = default;
+};
+
 /// The heart of weft: a pure function from source frames to edited frames. The same frame numbers,
 /// pictures and job give the same result in any order. Thread-safe: yes (const, no state).
 class Editor {
@@ -75,6 +84,8 @@ class Editor {
     /// @return [n, 3, source] in [0, 1] on the CPU
     torch::Tensor finish(const FrameBatch& batch, const torch::Tensor& small,
                          const torch::Tensor& edited, const RenderWatch& watch = {}) const;
+
+    Moment moment(double time_s) const;
 
     const Job& job() const { return job_; }
 

@@ -118,14 +118,4 @@ const InBetween* find_in_between(const std::string& name) {
     return nullptr;
 }
 
-torch::Tensor edit_key(const Editor& editor, const FrameBatch& anchor, const FrameBatch& key,
-                       const RenderWatch& watch) {
-    if (anchor.index == key.index) {
-        return editor.edit(key, watch);
-    }
-    const auto rows = FrameBatch::joined({anchor, key});
-    return editor.edit_linked(rows, shot_links(FrameLinks::Way::attention, rows.index, {}), 1,
-                              watch);
-}
-
 }  // namespace weft

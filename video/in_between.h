@@ -49,9 +49,4 @@ std::span<const InBetween> in_between_modes();
 /// The mode of that name, or null.
 const InBetween* find_in_between(const std::string& name);
 
-/// Edits a key frame; it sees the anchor, which is edited beside it.
-/// @return [1, 3, content]
-torch::Tensor edit_key(const Editor& editor, const FrameBatch& anchor, const FrameBatch& key,
-                       const RenderWatch& watch);
-
 }  // namespace weft

@@ -89,13 +89,13 @@ FrameBatch SegmentRenderer::read_small(FrameSource& frames, int64_t count) const
 void SegmentRenderer::find_anchor(const Segment& segment) {
     if (anchor_place_ != segment.anchor) {
         Stretch frames(ahead_, segment.anchor, segment.anchor + 1, watch_.clock);
-        anchor_ = read_small(frames, 1);
+        edit_key_.emplace(editor_, read_small(frames, 1));
         anchor_place_ = segment.anchor;
     }
 }
 
 KeyFrame SegmentRenderer::key_frame(int64_t place, FrameBatch frame) {
-    auto edit = edit_key(editor_, anchor_, frame, watch_);
+    auto edit = (*edit_key_)(frame, watch_);
     return {place, std::move(frame), std::move(edit)};
 }
 
@@ -123,7 +123,7 @@ void SegmentRenderer::render_keys(const Segment& segment, FrameSource& frames, F
         KeyFrame after = key_frame(next, read_small(*ahead, 1));
         put({before.frame.pictures, before.edit}, frames, sink);
         if (between > 0) {
-            KeyInterval interval{.anchor = anchor_,
+            KeyInterval interval{.anchor = edit_key_->anchor(),
                                  .before = before,
                                  .after = after,
                                  .frames = std::move(inner),

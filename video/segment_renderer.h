@@ -9,6 +9,7 @@
 #include "video/editor.h"
 #include "video/frame_view.h"
 #include "video/in_between.h"
+#include "video/key_editor.h"
 
 namespace weft {
 
@@ -53,7 +54,7 @@ class SegmentRenderer {
     ClipCursor ahead_;  // for what the model sees: up to the next key frame
     std::optional<FrameView> view_;
     int64_t anchor_place_ = -1;
-    FrameBatch anchor_;
+    std::optional<KeyEditor> edit_key_;
     std::optional<KeyFrame> last_key_;
 };
 

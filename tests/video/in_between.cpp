@@ -4,6 +4,7 @@
 
 #include "temporal/noise.h"
 #include "tests/fixtures/tiny_model.h"
+#include "video/key_editor.h"
 #include "video/resample.h"
 
 using namespace weft;
@@ -45,11 +46,15 @@ FrameBatch frame(int64_t index, int64_t shift_px) {
     return {picture(shift_px), {index}, {static_cast<double>(index) / 25}};
 }
 
+torch::Tensor edit_key(const Editor& edit, const FrameBatch& anchor, const FrameBatch& key) {
+    return KeyEditor(edit, anchor)(key, {});
+}
+
 /// Frames 8 to 12 of a shot that begins at 0 and moves by `speed_px` a frame.
 KeyInterval interval(const Editor& edit, int64_t speed_px) {
     const auto at = [&](int64_t index) { return frame(index, index * speed_px); };
     const auto key = [&](int64_t index) {
-        return KeyFrame{index, at(index), edit_key(edit, at(0), at(index), {})};
+        return KeyFrame{index, at(index), edit_key(edit, at(0), at(index))};
     };
     auto backward = identity_flow(1, size.height, size.width);
     backward.offset.select(1, 0).fill_(static_cast<double>(-speed_px));
@@ -111,10 +116,29 @@ TEST_CASE("frames that are denoised take their own strength") {
 TEST_CASE("a key frame sees its shot's first frame, which is edited alone") {
     const auto edit = editor("propagate", Curve<double>::constant(1));
     const auto key = frame(8, 0);
-    const auto one = edit_key(edit, frame(0, 0), key, {});
-    const auto other = edit_key(edit, frame(0, 20), key, {});
+    const auto one = edit_key(edit, frame(0, 0), key);
+    const auto other = edit_key(edit, frame(0, 20), key);
     CHECK(change(one, other) > 1e-4);
-    CHECK(torch::equal(edit_key(edit, key, key, {}), edit.edit(key)));
+    CHECK((edit_key(edit, key, key) - edit.edit(key)).abs().max().item<double>() < 1e-4);
+}
+
+TEST_CASE("a remembered first frame is as good as one that is denoised again") {
+    const auto edit = editor("propagate", {{{0, 1.0}, {1, 0.5}}});
+    const auto anchor = frame(0, 0);
+    KeyEditor edit_keys(edit, anchor);
+    // Of other strengths too: the anchor follows each key's.
+    for (const int64_t index : {4, 8, 8, 0, 20}) {
+        INFO("frame " << index);
+        const auto key = frame(index, index);
+        const auto made = edit_keys(key, {});
+        CHECK(torch::equal(made, edit_key(edit, anchor, key)));
+        if (index > 0) {
+            const auto rows = FrameBatch::joined({anchor, key});
+            const auto links = shot_links(FrameLinks::Way::attention, rows.index, {});
+            const auto again = edit.edit_linked(rows, links, 1, {});
+            CHECK((made - again).abs().max().item<double>() < 1e-4);
+        }
+    }
 }
 
 TEST_CASE("enlarging an edit gives the detail back that strength leaves") {
