@@ -73,6 +73,12 @@ cv::Ptr<cv::DenseOpticalFlow> dis_medium() {
     return cv::DISOpticalFlow::create(cv::DISOpticalFlow::PRESET_MEDIUM);
 }
 
+cv::Ptr<cv::DenseOpticalFlow> dis_fine() {
+    const auto method = cv::DISOpticalFlow::create(cv::DISOpticalFlow::PRESET_MEDIUM);
+    method->setFinestScale(0);
+    return method;
+}
+
 cv::Ptr<cv::DenseOpticalFlow> dis_fast() {
     return cv::DISOpticalFlow::create(cv::DISOpticalFlow::PRESET_FAST);
 }
@@ -87,6 +93,10 @@ cv::Ptr<cv::DenseOpticalFlow> farneback() {
 
 std::unique_ptr<FlowEstimator> make_dis_flow(const FlowEstimatorOptions& /*options*/) {
     return std::make_unique<ClassicFlow>(dis_medium);
+}
+
+std::unique_ptr<FlowEstimator> make_fine_dis_flow(const FlowEstimatorOptions& /*options*/) {
+    return std::make_unique<ClassicFlow>(dis_fine);
 }
 
 std::unique_ptr<FlowEstimator> make_fast_dis_flow(const FlowEstimatorOptions& /*options*/) {

@@ -11,6 +11,10 @@ namespace weft {
 /// variational refinement. About 15 ms for 480x270 on one core. Runs on the CPU.
 std::unique_ptr<FlowEstimator> make_dis_flow(const FlowEstimatorOptions& options);
 
+/// The same down to the picture's own pixels, where it stops at half size otherwise: as exact on a
+/// picture of half the size.
+std::unique_ptr<FlowEstimator> make_fine_dis_flow(const FlowEstimatorOptions& options);
+
 /// The same in OpenCV's fast preset: patches at steps of 4 and fewer descents. Four times as fast,
 /// and off by half as much again. Runs on the CPU.
 std::unique_ptr<FlowEstimator> make_fast_dis_flow(const FlowEstimatorOptions& options);

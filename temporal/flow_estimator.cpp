@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::array estimators{
     FlowEstimatorEntry{"dis", "dense inverse search: fast and good", false, make_dis_flow},
+    FlowEstimatorEntry{"dis-fine", "dense inverse search down to whole pixels: for small pictures",
+                       false, make_fine_dis_flow},
     FlowEstimatorEntry{"dis-fast", "dense inverse search: fastest, rougher", false,
                        make_fast_dis_flow},
     FlowEstimatorEntry{"farneback", "polynomial expansion: smooth", false, make_farneback_flow},

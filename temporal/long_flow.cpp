@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "temporal/brightness.h"
 #include "temporal/edge_flow.h"
 #include "temporal/flow_fill.h"
@@ -68,14 +70,27 @@ torch::Tensor surely(const Sight& sight, const Explained& way, const torch::Tens
 }
 
 /// True where two pictures differ by no more than `most` once slow changes of light are set aside.
-torch::Tensor looks_alike(const Sight& sight, const torch::Tensor& offset, double most) {
-    const auto pulled = warp(sight.source, offset);
-    const auto lit = pulled * brightness_ratio(sight.target, pulled, in_bounds(offset));
-    return box_mean((sight.target - lit).abs().mean(1, true), 1) <= most;
+torch::Tensor looks_alike(const torch::Tensor& target, const torch::Tensor& source,
+                          const torch::Tensor& offset, double most) {
+    const auto pulled = warp(source, offset);
+    const auto lit = pulled * brightness_ratio(target, pulled, in_bounds(offset));
+    return box_mean((target - lit).abs().mean(1, true), 1) <= most;
 }
 
-FlowField on_grid(const FlowField& flow, const torch::Tensor& picture) {
-    return resized(flow, picture.size(2), picture.size(3));
+torch::Tensor on_grid(const torch::Tensor& offset, const torch::Tensor& picture) {
+    const FlowField all{offset, torch::ones_like(offset.narrow(1, 0, 1), torch::kBool)};
+    return resized(all, picture.size(2), picture.size(3)).offset;
+}
+
+/// The picture at the size that motion is looked for.
+torch::Tensor shrunk(const torch::Tensor& picture, int64_t by) {
+    constexpr int64_t least = 128;
+    const auto most = std::max<int64_t>(1, std::min(picture.size(2), picture.size(3)) / least);
+    const auto factor = std::min(by, most);
+    return factor == 1
+               ? picture
+               : at::adaptive_avg_pool2d(picture, {(picture.size(2) + factor - 1) / factor,
+                                                   (picture.size(3) + factor - 1) / factor});
 }
 
 }  // namespace
@@ -111,21 +126,23 @@ FlowField LongFlow::operator()(const torch::Tensor& frame, const torch::Tensor& 
     TORCH_CHECK(frame.sizes() == key.sizes() && frame.size(0) == 1, "frame ", frame.sizes(),
                 ", key ", key.sizes());
     const torch::NoGradGuard inference;
-    const auto start = on_grid(there, frame).offset;
-    const auto start_back = on_grid(back, frame).offset;
-    const auto sight = sight_of(frame, key, start);
-    const auto sight_back = sight_of(key, frame, start_back);
+    const auto small_frame = shrunk(frame, options_.shrink);
+    const auto small_key = shrunk(key, options_.shrink);
+    const auto start = on_grid(there.offset, small_frame);
+    const auto start_back = on_grid(back.offset, small_frame);
+    const auto sight = sight_of(small_frame, small_key, start);
+    const auto sight_back = sight_of(small_key, small_frame, start_back);
 
     const auto raw = corrected(sight, start, *estimator_, options_.gain);
     const auto raw_back = corrected(sight_back, start_back, *back_estimator_, options_.gain);
-    const auto offset =
-        edge_aligned(surely(sight, raw, raw_back.offset, options_.gain), frame, key);
-    const auto return_way = surely(sight_back, raw_back, raw.offset, options_.gain);
+    const auto way = surely(sight, raw, raw_back.offset, options_.gain);
+    const auto return_way = on_grid(surely(sight_back, raw_back, raw.offset, options_.gain), frame);
+    const auto offset = edge_aligned(on_grid(way, frame), frame, key);
 
     const auto bounds = in_bounds(offset);
     const auto valid = bounds & moves_with_others(offset) &
                        consistent(offset, return_way, options_.checks) &
-                       looks_alike(sight, offset, options_.checks.photometric);
+                       looks_alike(frame, key, offset, options_.checks.photometric);
     return {offset, edge_aligned_mask(valid, frame) & bounds};
 }
 

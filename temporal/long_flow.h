@@ -29,8 +29,11 @@ std::vector<FlowPair> joined_to_last(std::span<const FlowPair> steps);
 struct LongFlowOptions {
     /// What finds the remaining motion, and what finds the way back, which only checks it; names of
     /// flow_estimators().
-    std::string estimator = "dis";
-    std::string back_estimator = "dis-fast";
+    std::string estimator = "dis-fine";
+    std::string back_estimator = "dis";
+    /// Pictures are shrunk by this, >= 1, for all but the last steps, which move the flow's breaks
+    /// to the frame's edges and check it. Never below 128 pixels a side.
+    int64_t shrink = 2;
     /// What a correction must bring to be taken: mean absolute difference in [0, 1] over the pixels
     /// around.
     double gain = 0.5 / 255;
