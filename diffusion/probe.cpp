@@ -58,7 +58,7 @@ UnetInputs unet_inputs(const ProbeInputs& inputs, int64_t n) {
     if (inputs.has("text_embeds"))
         out.text_embeds = inputs.floats("text_embeds", {n, -1});
     if (inputs.has("time_ids"))
-        out.time_ids = inputs.floats("time_ids", {n, -1});
+        out.time_ids = inputs.exact_floats("time_ids", {n, -1});
     if (inputs.has("timestep_cond"))
         out.timestep_cond = inputs.floats("timestep_cond", {n, -1});
     if (inputs.has("class_labels"))

@@ -49,12 +49,16 @@ torch::Tensor ProbeInputs::need(const std::string& name, torch::IntArrayRef shap
 }
 
 torch::Tensor ProbeInputs::floats(const std::string& name, torch::IntArrayRef shape) const {
+    return exact_floats(name, shape).to(placement_.dtype);
+}
+
+torch::Tensor ProbeInputs::exact_floats(const std::string& name, torch::IntArrayRef shape) const {
     const torch::Tensor found = need(name, shape);
     if (!found.is_floating_point())
         throw Error(name, c10::str("the tensor holds ", found.scalar_type(), ", expected floats"));
     if (!found.isfinite().all().item<bool>())
         throw Error(name, "the tensor holds numbers that are not finite");
-    return found.to(placement_.device, placement_.dtype);
+    return found.to(placement_.device, torch::kFloat32);
 }
 
 torch::Tensor ProbeInputs::integers(const std::string& name, torch::IntArrayRef shape) const {

@@ -20,6 +20,8 @@ class ProbeInputs {
     /// A floating tensor of `shape`; -1 stands for any size. Error naming it where it is missing,
     /// misshapen or of another kind.
     torch::Tensor floats(const std::string& name, torch::IntArrayRef shape) const;
+    /// The same in f32 whatever the placement, for numbers that count: half precision has no 1023.
+    torch::Tensor exact_floats(const std::string& name, torch::IntArrayRef shape) const;
     /// The same for i64.
     torch::Tensor integers(const std::string& name, torch::IntArrayRef shape) const;
     /// A single number, or one a row of `rows`, of any dtype -> [rows] f32.
