@@ -7,8 +7,6 @@
 namespace weft {
 namespace {
 
-constexpr double tolerance = 1e-4;
-
 // The runs of make_coupling_references.py.
 FrameLinks links_of(const Reference::Run& run, int number) {
     FrameLinks links{.references = 3, .sees = run.in.at("sees"), .distance = run.in.at("distance")};
@@ -36,13 +34,14 @@ LinkedBatch batch_of(const Reference::Run& run, const UnetConfig& config) {
 }  // namespace
 
 TEST_CASE("frames see each other and their source as in diffusers with processors", "[links]") {
+    const Precision precision = GENERATE(f32, bf16);
     const torch::NoGradGuard inference;
     const Reference reference("unet_coupled");
     const UnetConfig config = expanded(read_unet_config(reference.config()), "unet_coupled");
-    const Unet unet(config, reference.weights());
+    const Unet unet(config, reference.weights({.dtype = precision.dtype}));
     REQUIRE(reference.runs() == 4);
     for (int i = 0; i < reference.runs(); ++i) {
-        const Reference::Run run = reference.run(i);
+        const Reference::Run run = reference.run(i, precision.dtype);
         const CoupledNetwork network = [&](const NetworkCall& call) {
             return unet(call.input, run.in.at("timestep"), call.text.states,
                         {.coupling = call.coupling});
@@ -53,10 +52,10 @@ TEST_CASE("frames see each other and their source as in diffusers with processor
         alone.taken = {};
         CHECK(max_error(run_linked(unlinked(5), alone, network), run.out.at("sample")) > 0.01);
         for (const int64_t rows : {0, 1}) {
-            INFO("run " << i << ", " << rows << " rows a call");
+            INFO("run " << i << ", " << rows << " rows a call, " << precision.dtype);
             links.rows_per_call = rows;
-            CHECK(max_error(run_linked(links, batch_of(run, config), network),
-                            run.out.at("sample")) <= tolerance);
+            CHECK(precision.error(run_linked(links, batch_of(run, config), network),
+                                  run.out.at("sample")) <= precision.tolerance("unet_coupled", i));
         }
     }
 }

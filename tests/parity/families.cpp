@@ -7,8 +7,7 @@
 #include "tests/parity/layered_model.h"
 #include "tests/parity/reference.h"
 
-using namespace weft;
-
+namespace weft {
 namespace {
 
 const std::filesystem::path parity = std::filesystem::path(WEFT_SOURCE_DIR) / "tests/parity";
@@ -68,10 +67,10 @@ NamedTensors inputs_of(const SafeTensors& file, const std::string& number, const
     return inputs;
 }
 
-ProbeRequest request_of(const Config& config) {
+ProbeRequest request_of(const Config& config, const std::string& dtype) {
     ProbeRequest request;
     request.component = "sample";
-    request.device = {.device = "cpu", .dtype = "f32"};
+    request.device = {.device = "cpu", .dtype = dtype};
     request.text = config.text("prompt");
     request.negative = config.text("negative");
     request.sampler = config.text("sampler");
@@ -100,21 +99,50 @@ TEST_CASE("each family is told by its configs", "[families]") {
 }
 
 TEST_CASE("whole runs of every family equal diffusers' pipelines", "[families]") {
+    const std::string dtype = GENERATE("f32", "bf16");
     const SafeTensors file(parity / "families.safetensors");
     CHECK(file.metadata().size() == 22);
     for (const auto& [number, text] : file.metadata()) {
         INFO(text);
         const Config config = Config::parse(text, number);
         const LayeredModel model(config.texts("layers"));
-        ProbeRequest request = request_of(config);
+        ProbeRequest request = request_of(config, dtype);
         request.model = model.path();
         request.inputs = inputs_of(file, number, config);
         const torch::Tensor ours = probe(request).front().second;
         const torch::Tensor theirs = file.tensor(number + "/result");
+        // Guidance of 4 magnifies how the branches were rounded: in bf16 diffusers' own runs are up
+        // to 2.9e-2 from those in f32, though every network is within 2e-2.
+        if (dtype == "bf16") {
+            CHECK(relative_distance(ours, theirs) < 3e-2 * bf16_slack());
+            continue;
+        }
         // Random networks let latents grow; the bound is for unit size.
         const double size = std::max(1.0, theirs.abs().max().item<double>());
         CHECK(max_error(ours, theirs) / size < 2e-5);
     }
+}
+
+TEST_CASE("sizes that a network is told count whole in bf16", "[families]") {
+    const LayeredModel model({"models/sd", "families/sdxl"});
+    const Config unet = Config::read(model.path() / "unet/config.json");
+    const int64_t states = unet.integer("cross_attention_dim", {1, 4096});
+    const int64_t pooled = unet.integer("projection_class_embeddings_input_dim", {1, 4096}) -
+                           6 * unet.integer("addition_time_embed_dim", {1, 4096});
+    const auto answer = [&](double height) {
+        ProbeRequest request;
+        request.component = "unet";
+        request.model = model.path();
+        request.device = {.device = "cpu", .dtype = "bf16"};
+        request.inputs = {{"sample", torch::ones({1, 4, 8, 8})},
+                          {"timestep", torch::tensor(500)},
+                          {"encoder_hidden_states", torch::ones({1, 5, states})},
+                          {"text_embeds", torch::ones({1, pooled})},
+                          {"time_ids", torch::tensor({{height, 1.0, 0.0, 0.0, 1.0, 1.0}})}};
+        return probe(request).front().second;
+    };
+    // bf16 has 1024 but not 1023.
+    CHECK_FALSE(answer(1023).equal(answer(1024)));
 }
 
 TEST_CASE("what a family cannot do without is asked for", "[families]") {
@@ -132,7 +160,7 @@ TEST_CASE("an inpainting model without a mask paints everything over grey", "[fa
     const TextCondition text = model->encode_text({"a ball"});
     const BesideInputs grey{.mask = torch::ones({1, 1, 8, 8}),
                             .masked_source = model->encode(torch::full({1, 3, 16, 16}, 0.5))};
-    const torch::Tensor x = torch::linspace(-1, 1, 2 * 4 * 8 * 8).view({2, 4, 8, 8});
+    const torch::Tensor x = torch::linspace(-1, 1, 512).view({2, 4, 8, 8});
     const NoiseLevel level = model->schedule().level(500);
     const torch::Tensor without = model->denoise({.text = text, .negative = {}})(x, level);
     const torch::Tensor with =
@@ -143,3 +171,5 @@ TEST_CASE("an inpainting model without a mask paints everything over grey", "[fa
     CHECK_FALSE(torch::equal(
         without, model->denoise({.text = text, .negative = {}, .beside = part})(x, level)));
 }
+
+}  // namespace weft

@@ -27,8 +27,9 @@ class Reference {
     Config config() const;
     /// The network's weights, in f32 unless asked otherwise.
     Weights weights(WeightOptions options = {}) const;
-    /// run(0), run(1), ...; throws std::out_of_range past the last one.
-    Run run(int index) const;
+    /// run(0), run(1), ...; throws std::out_of_range past the last one. Real inputs are cast to
+    /// `dtype`, but for times and sizes, which callers of a network keep in f32.
+    Run run(int index, torch::ScalarType dtype = torch::kFloat32) const;
     int runs() const;
 
   private:
@@ -39,5 +40,28 @@ class Reference {
 
 /// Largest absolute difference; infinity where shapes differ or a number is not finite.
 double max_error(const torch::Tensor& ours, const torch::Tensor& theirs);
+
+/// |ours - theirs| / |theirs|, Euclidean, of a whole answer. Infinity as for max_error.
+double relative_distance(const torch::Tensor& ours, const torch::Tensor& theirs);
+
+/// The larger of relative_distance and of half the largest difference over the largest value: the
+/// worst of many numbers strays about twice as far as all of them together.
+double relative_error(const torch::Tensor& ours, const torch::Tensor& theirs);
+
+/// A precision that a network runs in, and how near it must come to its f32 reference there.
+struct Precision {
+    torch::ScalarType dtype = torch::kFloat32;
+
+    /// max_error in f32; in bf16, where weights and inputs are rounded as well, relative_error.
+    double error(const torch::Tensor& ours, const torch::Tensor& theirs) const;
+    /// 1e-4 in f32; 2e-2 in bf16, but for the runs and processors in Note [bf16 alone].
+    double tolerance(const std::string& reference, int run = 0) const;
+};
+
+/// How much further than with oneDNN's bf16 kernels answers in bf16 may be; see Note [bf16 alone].
+double bf16_slack();
+
+constexpr Precision f32{torch::kFloat32};
+constexpr Precision bf16{torch::kBFloat16};
 
 }  // namespace weft
