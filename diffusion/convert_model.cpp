@@ -10,6 +10,7 @@
 #include "diffusion/checkpoint.h"
 #include "diffusion/clip_vocabulary.h"
 #include "io/files/error.h"
+#include "io/files/finite.h"
 #include "io/files/tensor_stream.h"
 #include "io/files/text.h"
 #include "io/files/whole_file.h"
@@ -41,6 +42,9 @@ StreamedTensor streamed(const std::string& name, const LazyTensor& lazy,
     const torch::ScalarType dtype = target_dtype(lazy.dtype, request);
     return {.name = name, .dtype = dtype, .shape = lazy.shape, .make = [name, lazy, dtype] {
                 const torch::Tensor read = lazy.read();
+                if (!all_finite(read))
+                    throw Error(name, "holds NaN or infinity",
+                                "the file is damaged, or its training failed; fetch it again");
                 torch::Tensor out = cast(read, dtype, name);
                 // The copy is what is written; the file's pages may go.
                 out = out.is_alias_of(read) ? out.clone(at::MemoryFormat::Contiguous) : out;

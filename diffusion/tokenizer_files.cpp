@@ -24,7 +24,7 @@ std::unordered_map<std::string, int64_t> read_vocab(const std::filesystem::path&
 
 // Lines "left right" after an optional "#version" line.
 std::vector<std::pair<std::string, std::string>> read_merges(const std::filesystem::path& path) {
-    constexpr int64_t limit_bytes = 64 << 20;
+    constexpr int64_t limit_bytes = 16 << 20;  // CLIP's has half a MiB
     const RegularFile file(path);
     if (file.size_bytes() > limit_bytes)
         throw Error(path.string(), "is too large for a list of merges");
@@ -114,7 +114,7 @@ std::pair<std::string, std::string> merge_of(const JsonValue& value,
 }
 
 std::shared_ptr<const JsonObject> read_object(const std::filesystem::path& path) {
-    constexpr int64_t limit_bytes = 64 << 20;
+    constexpr int64_t limit_bytes = 16 << 20;  // CLIP's has half a MiB
     const RegularFile file(path);
     if (file.size_bytes() > limit_bytes)
         broken(path, "is too large for a tokenizer");

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "io/files/error.h"
+#include "io/files/finite.h"
 #include "io/files/text.h"
 
 namespace weft {
@@ -61,27 +62,8 @@ std::string joined(const std::vector<std::filesystem::path>& files) {
     return text;
 }
 
-// The sum of a piece runs at the speed of memory and is not finite wherever a value is not; only
-// then (or where it overflows) each value is looked at. Pieces, since sums of half precision make a
-// copy in f32.
-bool is_finite(const torch::Tensor& tensor) {
-    constexpr int64_t piece = int64_t{1} << 18;
-    for (const torch::Tensor& part : tensor.flatten().split(piece)) {
-        if (!std::isfinite(part.sum(torch::kFloat32).item<float>()) &&
-            !at::isfinite(part).all().item<bool>()) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void check_finite(const torch::Tensor& tensor, const std::string& name, const std::string& where) {
-    if (!at::isFloatingType(tensor.scalar_type()) || tensor.element_size() == 1) {
-        return;
-    }
-    // On a GPU one pass costs less than waiting for many.
-    const bool fine = tensor.is_cpu() ? is_finite(tensor) : at::isfinite(tensor).all().item<bool>();
-    if (!fine) {
+    if (!all_finite(tensor)) {
         throw Error(
             where, c10::str("tensor ", quoted_name(name), " holds NaN or infinity"),
             "the file is damaged, or its numbers do not fit the --dtype that was asked for");

@@ -1,5 +1,7 @@
 #include <c10/util/StringUtil.h>
+#include <sys/stat.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
@@ -111,9 +113,8 @@ TEST_CASE("hostile model files are refused in one line, quickly and small", "[ho
         const fs::path path = folder / "model.safetensors";
         write(path, hostile.bytes);
         check_refused({"inspect", path.string()}, hostile.says);
+        check_refused(generate(path, folder / "out.png"), hostile.says);
     }
-    check_refused(generate(folder / "model.safetensors", folder / "out.png"),
-                  hostile_files().back().says);
     write(folder / "model.ckpt", "PK\x03\x04 archive/data.pkl and more of it");
     check_refused({"inspect", (folder / "model.ckpt").string()}, "pickle");
     check_refused(generate(folder / "model.ckpt", folder / "out.png"), "convert it once");
@@ -132,6 +133,51 @@ TEST_CASE("a folder in a file's place and a folder that is no model", "[hostile]
     fs::create_directory(folder / "model.safetensors");
     check_refused({"inspect", (folder / "model.safetensors").string()}, "model_index.json");
     check_refused(generate(folder / "model.safetensors", folder / "out.png"), "model_index.json");
+}
+
+// Each border that reads safetensors, with one file of each kind of damage.
+TEST_CASE("hostile files beside a good model", "[hostile]") {
+    const TemporaryFolder folder;
+    write_tiny_model(folder / "model", TinyFamily::plain);
+    const fs::path path = folder / "extra.safetensors";
+    const std::string file = path.string(), out = (folder / "out.safetensors").string();
+    const std::vector<HostileFile> all = hostile_files();
+    const auto refused = [&](size_t i, const std::vector<std::string>& arguments) {
+        INFO(all[i].what);
+        write(path, all[i].bytes);
+        check_refused(arguments, all[i].says);
+    };
+    const auto with = [&](const char* option) {
+        std::vector<std::string> arguments = generate(folder / "model", folder / "out.png");
+        arguments.insert(arguments.end(), {option, file});
+        return arguments;
+    };
+    const std::string model = (folder / "model").string();
+    for (size_t i = 0; i < all.size(); ++i) {
+        // In turn, as each costs a start of the program.
+        const std::array<std::vector<std::string>, 5> borders{
+            {with("--lora"),
+             with("--embedding"),
+             with("--vae"),
+             {"convert", file, out},
+             {"probe", "unet", "--model", model, "--in", file, "--out", out}}};
+        refused(i, borders.at(i % borders.size()));
+        refused(i, borders.at((i + 1) % borders.size()));
+    }
+    CHECK_FALSE(fs::exists(out));
+}
+
+TEST_CASE("a pipe in a file's place is not waited for", "[hostile]") {
+    const Broken broken;
+    const fs::path pipe = broken.folder / "pipe.safetensors";
+    REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+    std::vector<std::string> with_lora = generate(broken.model, broken.folder / "out.png");
+    with_lora.insert(with_lora.end(), {"--lora", pipe.string()});
+    check_refused(with_lora, "is a pipe, not a file");
+    const fs::path weights = broken.model / "unet/diffusion_pytorch_model.safetensors";
+    fs::remove(weights);
+    fs::rename(pipe, weights);
+    broken.refuse("holds no .safetensors file");
 }
 
 TEST_CASE("a shard index that points outside its folder", "[hostile]") {
@@ -157,6 +203,8 @@ TEST_CASE("weights that are no numbers", "[hostile]") {
         tensors.front().second.view(-1)[0] = bad;
         save_safetensors(path, tensors);
         broken.refuse("holds NaN or infinity");
+        check_refused({"convert", broken.model.string(), (broken.folder / "to").string()},
+                      "holds NaN or infinity");
     }
 }
 
@@ -181,6 +229,21 @@ TEST_CASE("configs that lie about the weights", "[hostile]") {
     broken.refuse("config.json");
     write(config, "");
     broken.refuse("config.json");
+}
+
+TEST_CASE("a damaged tokenizer", "[hostile]") {
+    const Broken broken;
+    const fs::path vocab = broken.model / "tokenizer/vocab.json";
+    const fs::path merges = broken.model / "tokenizer/merges.txt";
+    const std::string pairs(size_t{1} << 25U, 'x');
+    write(merges, pairs);
+    broken.refuse("too large for a list of merges");
+    write(merges, "a b c\n");
+    broken.refuse("no pair of tokens");
+    write(vocab, R"({"a":0,"a":1})");
+    broken.refuse("'a' is given twice");
+    write(vocab, R"({"a":4294967296})");
+    broken.refuse("vocab.json");
 }
 
 TEST_CASE("a pickle where the weights should be", "[hostile]") {

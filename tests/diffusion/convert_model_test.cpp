@@ -275,6 +275,21 @@ TEST_CASE("numbers that do not fit a dtype are refused, and nothing stays", "[co
           Approx(1e6).epsilon(0.01));
 }
 
+TEST_CASE("weights that are no numbers are not passed on", "[convert]") {
+    const Place place;
+    const fs::path from = place.path / "a.safetensors", to = place.path / "b.safetensors";
+    const auto bad = GENERATE(std::nanf(""), INFINITY);
+    for (const auto stored : {torch::kFloat32, torch::kBFloat16, torch::kFloat8_e5m2}) {
+        torch::Tensor weight = torch::ones({2, 300'000});
+        weight[1][299'999] = bad;
+        save_safetensors(from, {{"good", torch::ones({2})}, {"bad", weight.to(stored)}});
+        for (const auto dtype : {std::optional<torch::ScalarType>(), {torch::kFloat16}})
+            CHECK_THROWS_WITH(convert_model({.from = from, .to = to, .dtype = dtype}),
+                              Catch::Contains("'bad'") && Catch::Contains("NaN or infinity"));
+        CHECK_FALSE(fs::exists(to));
+    }
+}
+
 TEST_CASE("a folder that cannot be written whole leaves nothing", "[convert]") {
     const Place place;
     const fs::path folder = place.path / "folder";

@@ -1,0 +1,31 @@
+#include "io/files/finite.h"
+
+#include <cmath>
+
+namespace weft {
+
+bool all_finite(const torch::Tensor& tensor) {
+    if (!at::isFloatingType(tensor.scalar_type())) {
+        return true;
+    }
+    if (tensor.element_size() == 1) {
+        return all_finite(tensor.to(torch::kFloat32));
+    }
+    if (!tensor.is_cpu()) {
+        // One pass costs less than waiting for many.
+        return at::isfinite(tensor).all().item<bool>();
+    }
+    // The sum of a piece runs at the speed of memory and is not finite wherever a value is not;
+    // only then (or where it overflows) each value is looked at. Pieces, since sums of half
+    // precision make a copy in f32.
+    constexpr int64_t piece = int64_t{1} << 18;
+    for (const torch::Tensor& part : tensor.flatten().split(piece)) {
+        if (!std::isfinite(part.sum(torch::kFloat32).item<float>()) &&
+            !at::isfinite(part).all().item<bool>()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace weft
