@@ -208,6 +208,7 @@ int run(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace weft
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only where there is no memory left to report an error
 int main(int argc, char** argv) {
     weft::tune_allocator();
     weft::install_signal_handlers();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -29,9 +30,10 @@ struct TrainCommand {
 
 std::string clock_text(double seconds) {
     const auto whole = static_cast<int64_t>(seconds);
-    char text[32];
-    std::snprintf(text, sizeof text, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
-    return text;
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60,
+                  whole % 60);
+    return text.data();
 }
 
 /// One redrawn line on a terminal, a plain line a minute otherwise.
@@ -54,6 +56,7 @@ class TrainProgress {
 
 std::vector<torch::Tensor> read_previews(const std::vector<std::string>& paths) {
     std::vector<torch::Tensor> previews;
+    previews.reserve(paths.size());
 #ifdef WEFT_WITH_VIDEO
     for (const std::string& path : paths) {
         previews.push_back(read_picture(path).narrow(0, 0, 3));

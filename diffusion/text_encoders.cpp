@@ -122,7 +122,7 @@ void TextEncoders::lengthen(TextCondition& condition, int64_t tokens) const {
     const int64_t missing = tokens - condition.states.size(1);
     if (missing == 0)
         return;
-    const bool is_zero = !condition.states.any().item<bool>();
+    const auto is_zero = !condition.states.any().item<bool>();
     const bool alike = !condition.loras.defined() || condition.loras.size(0) == 1;
     const std::vector<std::string> nothing(static_cast<size_t>(alike ? 1 : condition.size()));
     const torch::Tensor empty = encode(nothing, condition.loras).states;  // [1 or n, t, d]

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,8 @@ namespace {
 struct Place {
     int x;
     int y;
+
+    friend bool operator==(const Place&, const Place&) = default;
 };
 
 /// The pixels around that a pixel's surface is judged by: 5x5 of every other pixel.
@@ -128,13 +131,20 @@ class Judge {
     }
 
     /// Weighted mean difference where the surface is moved by whole pixels, in 1/256 of a code
-    /// value, all channels summed; single outliers count at most `most`.
-    int64_t misfit(Place offset) const {
+    /// value, all channels summed; single outliers count at most `most`. Anything not below `limit`
+    /// where it comes to that.
+    int64_t misfit(Place offset, int64_t limit = std::numeric_limits<int32_t>::max()) const {
         constexpr int most = 90;
         const auto* there = source_.at(source_.nearest({here_.x + offset.x, here_.y + offset.y}));
         int sum = 0;
-        for (size_t i = 0; i < steps_.size(); ++i) {
-            sum += weights_[i] * std::min(most, difference(own_ + steps_[i], there + steps_[i]));
+        for (size_t row = 0; row < steps_.size(); row += spread.size()) {
+            for (size_t i = row; i < row + spread.size(); ++i) {
+                sum +=
+                    weights_[i] * std::min(most, difference(own_ + steps_[i], there + steps_[i]));
+            }
+            if (int64_t{256} * sum >= limit * total_) {
+                break;
+            }
         }
         return int64_t{256} * sum / total_;
     }
@@ -159,18 +169,18 @@ torch::Tensor badly_explained(const torch::Tensor& offset, const torch::Tensor& 
     return dilated(misfit > badly, reach)[0][0].to(torch::kCPU).contiguous();
 }
 
-/// An offset that a pixel may take over from a neighbour.
-struct Candidate {
-    float x;
-    float y;
-};
-
-Place rounded(Candidate c) {
+/// Offsets in whole pixels, [h w].
+std::vector<Place> in_whole_pixels(const torch::Tensor& offset) {
     // Wild offsets are cut where they leave any picture anyway.
-    const auto whole = [](float v) {
-        return static_cast<int>(std::lround(std::clamp(v, -16384.0F, 16384.0F)));
-    };
-    return {whole(c.x), whole(c.y)};
+    constexpr double most = 16384;
+    const auto whole = offset.clamp(-most, most).round().to(torch::kInt32).contiguous();
+    const auto pixels = whole.size(2) * whole.size(3);
+    const int32_t* x = whole.data_ptr<int32_t>();
+    std::vector<Place> moves(pixels);
+    for (int64_t i = 0; i < pixels; ++i) {
+        moves[i] = {x[i], x[i + pixels]};
+    }
+    return moves;
 }
 
 constexpr std::array<Place, 16> neighbours{{{-3, 0},
@@ -190,42 +200,70 @@ constexpr std::array<Place, 16> neighbours{{{-3, 0},
                                             {-5, 5},
                                             {5, 5}}};
 
-/// The best of a pixel's own offset and its neighbours'.
-Candidate best_offset(Judge& judge, const float* x, const float* y, Place p) {
-    const Candidate own{x[judge.target().index(p)], y[judge.target().index(p)]};
+/// Where the best of a pixel's own offset and its neighbours' stands.
+int64_t best_offset(Judge& judge, const std::vector<Place>& moves, Place p) {
+    const Bytes& grid = judge.target();
     judge.look_at(p);
-    auto best = own;
+    int64_t best = grid.index(p);
     // A newcomer must be better by a tenth and by two code values a channel.
     constexpr int64_t least_gain = int64_t{2} * 3 * 256;
-    auto limit = judge.misfit(rounded(own)) * 9 / 10 - least_gain;
-    auto last = rounded(own);
+    auto limit = judge.misfit(moves[best]) * 9 / 10 - least_gain;
+    std::array<Place, neighbours.size() + 1> tried{moves[best]};
+    auto end = tried.begin() + 1;
     for (const Place& away : neighbours) {
         const Place q{p.x + away.x, p.y + away.y};
         if (limit <= 0) {
             break;
         }
-        if (!judge.target().holds(q)) {
+        if (!grid.holds(q)) {
             continue;
         }
-        const Candidate other{x[judge.target().index(q)], y[judge.target().index(q)]};
-        const auto move = rounded(other);
-        if (move.x == last.x && move.y == last.y) {
+        const Place move = moves[grid.index(q)];
+        if (std::find(tried.begin(), end, move) != end) {
             continue;
         }
-        last = move;
-        const auto cost = judge.misfit(move);
+        *end++ = move;
+        const auto cost = judge.misfit(move, limit);
         if (cost < limit) {
             limit = cost;
-            best = other;
+            best = grid.index(q);
         }
     }
     return best;
 }
 
-/// The middle one of nine.
-float median(std::array<float, 9> values) {
-    std::nth_element(values.begin(), values.begin() + 4, values.end());
-    return values[4];
+/// Puts the lower one first.
+void sort(float& a, float& b) {
+    const float low = std::min(a, b);
+    b = std::max(a, b);
+    a = low;
+}
+
+/// The middle one of nine (Devillard's network of 19 exchanges after Paeth, Graphics Gems 1990).
+float median(std::array<float, 9> v) {
+    constexpr std::array<std::pair<int, int>, 19> exchanges{{{1, 2},
+                                                             {4, 5},
+                                                             {7, 8},
+                                                             {0, 1},
+                                                             {3, 4},
+                                                             {6, 7},
+                                                             {1, 2},
+                                                             {4, 5},
+                                                             {7, 8},
+                                                             {0, 3},
+                                                             {5, 8},
+                                                             {4, 7},
+                                                             {3, 6},
+                                                             {1, 4},
+                                                             {2, 5},
+                                                             {4, 7},
+                                                             {4, 2},
+                                                             {6, 4},
+                                                             {4, 2}}};
+    for (const auto& [a, b] : exchanges) {
+        sort(v[a], v[b]);
+    }
+    return v[4];
 }
 
 /// Medians of 3x3 pixels for the touched pixels of a plane: single pixels follow their neighbours.
@@ -255,19 +293,20 @@ torch::Tensor edge_aligned(const torch::Tensor& offset, const torch::Tensor& tar
                 ", target ", target.sizes(), ", source ", source.sizes());
     const auto touched = badly_explained(offset, target, source);
     const auto from = offset.to(torch::kCPU, torch::kFloat32).contiguous();
+    const auto moves = in_whole_pixels(from);
     auto chosen = from.clone();
     Judge judge(target, source);
     const auto pixels = from.size(2) * from.size(3);
     const float* x = from.data_ptr<float>();
-    float* out = chosen.data_ptr<float>();
+    auto* out = chosen.data_ptr<float>();
     const bool* here = touched.data_ptr<bool>();
     for (int row = 0; row < judge.target().height(); ++row) {
         for (int column = 0; column < judge.target().width(); ++column) {
             const auto i = judge.target().index({column, row});
             if (here[i]) {
-                const auto best = best_offset(judge, x, x + pixels, {column, row});
-                out[i] = best.x;
-                out[i + pixels] = best.y;
+                const auto best = best_offset(judge, moves, {column, row});
+                out[i] = x[best];
+                out[i + pixels] = x[best + pixels];
             }
         }
     }

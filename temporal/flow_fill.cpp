@@ -32,8 +32,8 @@ void solve_columns(torch::Tensor& values, const torch::Tensor& links, float stre
     auto scale = torch::empty({height, width});  // 1 / pivot
     auto upper = torch::empty({height, width});
     const float* link = links.data_ptr<float>();
-    float* inverse = scale.data_ptr<float>();
-    float* ahead = upper.data_ptr<float>();
+    auto* inverse = scale.data_ptr<float>();
+    auto* ahead = upper.data_ptr<float>();
     const std::vector<float> none(width, 0.0F);
     for (int64_t y = 0; y < height; ++y) {
         const auto at = y * width;

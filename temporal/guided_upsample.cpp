@@ -70,7 +70,7 @@ torch::Tensor guided_upsampled(const torch::Tensor& edited, const torch::Tensor&
     if (sides[0] <= small[0] || sides[1] <= small[1]) {
         return at::_upsample_bicubic2d_aa(edited, sides, /*align_corners=*/false);
     }
-    const auto plain = enlarged(edited, sides);
+    auto plain = enlarged(edited, sides);
     if (options.strength <= 0) {
         return plain;
     }

@@ -75,8 +75,9 @@ Claims bilinear_claims(const FlowReader& flow, int64_t height, int64_t width) {
         if (!flow.valid(target)) {
             continue;
         }
+        const int64_t row = target / width;
         const double x = static_cast<double>(target % width) + flow.x(target);
-        const double y = static_cast<double>(target / width) + flow.y(target);
+        const double y = static_cast<double>(row) + flow.y(target);
         const auto left = static_cast<int64_t>(std::floor(x));
         const auto top = static_cast<int64_t>(std::floor(y));
         const double right_share = x - static_cast<double>(left);
@@ -94,8 +95,9 @@ int64_t nearest(const FlowReader& flow, int64_t pixel, int64_t height, int64_t w
     if (!flow.valid(pixel)) {
         return -1;
     }
+    const int64_t row = pixel / width;
     const auto x = std::llround(static_cast<double>(pixel % width) + flow.x(pixel));
-    const auto y = std::llround(static_cast<double>(pixel / width) + flow.y(pixel));
+    const auto y = std::llround(static_cast<double>(row) + flow.y(pixel));
     return x >= 0 && y >= 0 && x < width && y < height ? y * width + x : -1;
 }
 

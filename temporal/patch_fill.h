@@ -24,12 +24,14 @@ struct HoledEdit {
 
 /// How holes are filled.
 struct PatchFillOptions {
-    /// Weight of the source's colours beside the edit's, a whole number >= 0.
+    /// Weight of the source's colours beside the edit's, a whole number in [0, 128].
     int guide = 2;
     /// Sizes, each half the one before; the coarsest has at least 32 pixels a side.
     int64_t levels = 4;
-    /// Rounds of search and vote at each size, and searches a round.
+    /// Rounds of search and vote at each size, and searches a round. The last size, which costs
+    /// more than all others together, starts from what they found.
     int64_t rounds = 3;
+    int64_t last_rounds = 1;
     int64_t searches = 3;
 };
 

@@ -84,7 +84,7 @@ torch::Tensor conflict(const torch::Tensor& edits, const torch::Tensor& trust,
 
 /// The mean of the donors with their own contrast of detail.
 torch::Tensor mixed(const torch::Tensor& edits, const torch::Tensor& weights, double contrast) {
-    const auto mean = weighted_sum(edits, weights);
+    auto mean = weighted_sum(edits, weights);
     if (contrast <= 0 || edits.size(0) == 1) {
         return mean;
     }

@@ -227,7 +227,7 @@ std::pair<torch::Tensor, torch::Tensor> Update::operator()(const torch::Tensor& 
 
 UpsampleMask::UpsampleMask(const Weights& weights, int64_t hidden_size)
     : first_(weights.scope("convrelu.0"), hidden_size), last_(weights.scope("conv"), first_.out()) {
-    if (last_.out() != 9 * 8 * 8) {
+    if (last_.out() != int64_t{9} * 8 * 8) {
         throw Error(weights.full("conv.weight"), c10::str("gives ", last_.out(), " channels"),
                     "use RAFT weights of torchvision");
     }

@@ -22,7 +22,7 @@ double mean_of(const torch::Tensor& x) {
 
 /// Mean over the pixels of a mask [1, 1, h, w]; 0 where it is empty.
 double masked_mean(const torch::Tensor& x, const torch::Tensor& mask) {
-    const double pixels = mask.to(torch::kFloat64).sum().item<double>();
+    const auto pixels = mask.to(torch::kFloat64).sum().item<double>();
     return pixels > 0 ? (x * mask).sum(torch::kFloat64).item<double>() / pixels : 0;
 }
 

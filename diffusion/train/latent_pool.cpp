@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "diffusion/train/pairs.h"
 
@@ -15,9 +16,9 @@ constexpr int64_t draw_at_once = 32;
 
 }  // namespace
 
-LatentPool::LatentPool(uint64_t seed, Bucket bucket, const StageRecipe& recipe, int64_t patch,
-                       torch::Device device, EncodePictures encode)
-    : seed_(seed), bucket_(bucket), patch_(patch), device_(device), encode_(std::move(encode)) {
+LatentPool::LatentPool(uint64_t seed, Bucket bucket, const StageRecipe& recipe,
+                       LatentEncoder encoder)
+    : seed_(seed), bucket_(bucket), encoder_(std::move(encoder)) {
     // The recipe's pool counts pictures of 128 x 128; larger ones are fewer.
     const double area = static_cast<double>(bucket.height * bucket.width) / (128.0 * 128.0);
     pictures_ =
@@ -39,11 +40,11 @@ void LatentPool::fill(int64_t pool_index) {
     text_.clear();
     for (int64_t done = 0; done < pictures_; done += draw_at_once) {
         const int64_t count = std::min(draw_at_once, pictures_ - done);
-        PairBatch pairs = make_pairs(seed_, pool_index * pictures_ + done, count, bucket_.height,
-                                     bucket_.width, device_, options);
+        PairBatch pairs = make_pairs({seed_, pool_index * pictures_ + done, count}, bucket_.height,
+                                     bucket_.width, encoder_.device, options);
         const torch::Tensor present = pairs.has_source.to(torch::kFloat32).view({-1, 1, 1, 1});
-        sources.push_back(encode_(pairs.source) * present);
-        targets.push_back(encode_(pairs.target));
+        sources.push_back(encoder_.encode(pairs.source) * present);
+        targets.push_back(encoder_.encode(pairs.target));
         text_.insert(text_.end(), pairs.text.begin(), pairs.text.end());
     }
     source_ = torch::cat(sources);
@@ -59,11 +60,11 @@ LatentBatch LatentPool::batch(int64_t index) {
         at::detail::createCPUGenerator(seed_ * 1000003U + static_cast<uint64_t>(index));
     const int64_t pictures = bucket_.batch / bucket_.views;
     const torch::Tensor picks = torch::randint(pictures_, {pictures}, generator, torch::kInt64);
-    const torch::Tensor on_device = picks.to(device_);
+    const torch::Tensor on_device = picks.to(encoder_.device);
     const torch::Tensor source = source_.index_select(0, on_device);
     const torch::Tensor target = target_.index_select(0, on_device);
-    const int64_t h = bucket_.crop > 0 ? bucket_.crop / patch_ : source.size(2);
-    const int64_t w = bucket_.crop > 0 ? bucket_.crop / patch_ : source.size(3);
+    const int64_t h = bucket_.crop > 0 ? bucket_.crop / encoder_.patch : source.size(2);
+    const int64_t w = bucket_.crop > 0 ? bucket_.crop / encoder_.patch : source.size(3);
     LatentBatch batch;
     std::vector<torch::Tensor> sources, targets;
     for (int64_t view = 0; view < bucket_.views; ++view) {

@@ -20,14 +20,19 @@ struct LatentBatch {
 /// Pictures [n, 3, h, w] in 0..1 -> latents [n, c, h/f, w/f].
 using EncodePictures = std::function<torch::Tensor(const torch::Tensor&)>;
 
+/// How pictures become latents.
+struct LatentEncoder {
+    EncodePictures encode;
+    int64_t patch;         // px a latent stands for
+    torch::Device device;  // where pictures are drawn and encoded
+};
+
 /// Batches of one bucket. Pairs are drawn and encoded a pool at a time and each pool serves several
 /// steps, so that drawing costs little; batch `index` is still a pure function of (seed, bucket,
 /// index), which is what lets a killed run go on where it was. Thread-safe: no.
 class LatentPool {
   public:
-    /// @param patch px a latent stands for
-    LatentPool(uint64_t seed, Bucket bucket, const StageRecipe& recipe, int64_t patch,
-               torch::Device device, EncodePictures encode);
+    LatentPool(uint64_t seed, Bucket bucket, const StageRecipe& recipe, LatentEncoder encoder);
 
     LatentBatch batch(int64_t index);
 
@@ -36,9 +41,8 @@ class LatentPool {
 
     uint64_t seed_;
     Bucket bucket_;
-    int64_t patch_, pictures_, batches_per_pool_;
-    torch::Device device_;
-    EncodePictures encode_;
+    LatentEncoder encoder_;
+    int64_t pictures_, batches_per_pool_;
     int64_t pool_index_ = -1;
     torch::Tensor source_, target_;
     std::vector<std::string> text_;

@@ -11,7 +11,7 @@
 
 namespace weft {
 
-Optimizer::Optimizer(NamedTensors parameters, const StageRecipe& recipe)
+Optimizer::Optimizer(const NamedTensors& parameters, const StageRecipe& recipe)
     : weight_decay_(recipe.weight_decay),
       clip_norm_(recipe.clip_norm),
       ema_decay_(recipe.ema_decay) {
@@ -33,7 +33,7 @@ double Optimizer::step(double learning_rate) {
     for (const torch::Tensor& weight : weights_) {
         gradients.push_back(weight.grad().defined() ? weight.grad() : torch::zeros_like(weight));
     }
-    const double norm = torch::stack(at::_foreach_norm(gradients)).norm().item<double>();
+    const auto norm = torch::stack(at::_foreach_norm(gradients)).norm().item<double>();
     if (std::isfinite(norm)) {
         if (norm > clip_norm_) {
             at::_foreach_mul_(gradients, clip_norm_ / (norm + 1e-6));

@@ -17,7 +17,7 @@ namespace weft {
 class Optimizer {
   public:
     /// @param parameters leaves that require gradients, with their names
-    Optimizer(NamedTensors parameters, const StageRecipe& recipe);
+    Optimizer(const NamedTensors& parameters, const StageRecipe& recipe);
 
     /// Clips the gradients, takes one step at `learning_rate`, updates the average, clears the
     /// gradients. A non-finite gradient norm skips the step. Returns the norm before clipping.

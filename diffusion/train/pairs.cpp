@@ -171,10 +171,10 @@ int64_t pictures_at_once(int64_t height, int64_t width, const torch::Device& dev
 
 }  // namespace
 
-PairBatch make_pairs(uint64_t seed, int64_t first, int64_t count, int64_t height, int64_t width,
+PairBatch make_pairs(const ListPart& part, int64_t height, int64_t width,
                      const torch::Device& device, const PairOptions& options) {
-    TORCH_CHECK(count > 0 && height >= 16 && width >= 16, "make_pairs: ", count, " pairs of ",
-                height, "x", width);
+    TORCH_CHECK(part.count > 0 && height >= 16 && width >= 16, "make_pairs: ", part.count,
+                " pairs of ", height, "x", width);
     const torch::NoGradGuard no_grad;
     const double aspect = static_cast<double>(width) / static_cast<double>(height);
     const int64_t step = pictures_at_once(height, width, device);
@@ -182,16 +182,16 @@ PairBatch make_pairs(uint64_t seed, int64_t first, int64_t count, int64_t height
     std::vector<torch::Tensor> sources;
     std::vector<torch::Tensor> targets;
     std::vector<torch::Tensor> has_source;
-    for (int64_t start = 0; start < count; start += step) {
+    for (int64_t start = 0; start < part.count; start += step) {
         std::vector<PairPlan> plans;
-        for (int64_t i = start; i < std::min(count, start + step); ++i) {
-            plans.push_back(plan_pair(seed_of(seed, first + i, 1), aspect, options));
+        for (int64_t i = start; i < std::min(part.count, start + step); ++i) {
+            plans.push_back(plan_pair(seed_of(part.seed, part.first + i, 1), aspect, options));
         }
-        const auto part = draw_pairs(plans, height, width, device);
-        sources.push_back(part.source);
-        targets.push_back(part.target);
-        has_source.push_back(part.has_source);
-        batch.text.insert(batch.text.end(), part.text.begin(), part.text.end());
+        const auto drawn = draw_pairs(plans, height, width, device);
+        sources.push_back(drawn.source);
+        targets.push_back(drawn.target);
+        has_source.push_back(drawn.has_source);
+        batch.text.insert(batch.text.end(), drawn.text.begin(), drawn.text.end());
     }
     batch.source = torch::cat(sources);
     batch.target = torch::cat(targets);
@@ -199,17 +199,17 @@ PairBatch make_pairs(uint64_t seed, int64_t first, int64_t count, int64_t height
     return batch;
 }
 
-torch::Tensor make_scenes(uint64_t seed, int64_t first, int64_t count, int64_t height,
-                          int64_t width, const torch::Device& device) {
+torch::Tensor make_scenes(const ListPart& part, int64_t height, int64_t width,
+                          const torch::Device& device) {
     const torch::NoGradGuard no_grad;
     const double aspect = static_cast<double>(width) / static_cast<double>(height);
     const int64_t step = pictures_at_once(height, width, device);
     std::vector<torch::Tensor> parts;
-    for (int64_t start = 0; start < count; start += step) {
+    for (int64_t start = 0; start < part.count; start += step) {
         std::vector<Scene> scenes;
         std::vector<const StyleEntry*> chosen;
-        for (int64_t i = start; i < std::min(count, start + step); ++i) {
-            const auto picture_seed = seed_of(seed, first + i, k_picture);
+        for (int64_t i = start; i < std::min(part.count, start + step); ++i) {
+            const auto picture_seed = seed_of(part.seed, part.first + i, k_picture);
             Dice dice(picture_seed, k_choice);
             scenes.push_back(random_scene(picture_seed, aspect));
             chosen.push_back(dice.chance(1.0 / 3) ? &random_style(dice) : nullptr);

@@ -33,19 +33,25 @@ struct PairBatch {
     torch::Tensor has_source;       // [n] bool on the device; false = generate from text
 };
 
-/// Draws the pairs `first` .. `first` + `count` - 1 of the endless list that `seed` names, on
-/// `device`, float32. A pure function of its arguments: any split into batches gives the same
-/// pairs. Sizes of things scale with the picture, style filters act at the scale of pixels (a frame
-/// 256 to 512 wide); patterns with a period (pixel art, mosaic, halftone) repeat every 8 px from
-/// the top left corner, so crops should start at multiples of 8. Sides of 16 px and more.
-/// Thread-safe: yes.
-PairBatch make_pairs(uint64_t seed, int64_t first, int64_t count, int64_t height, int64_t width,
+/// Pairs `first` .. `first` + `count` - 1 of the endless list that `seed` names.
+struct ListPart {
+    uint64_t seed = 0;
+    int64_t first = 0;
+    int64_t count = 0;
+};
+
+/// Draws these pairs on `device`, float32. A pure function of its arguments: any split into batches
+/// gives the same pairs. Sizes of things scale with the picture, style filters act at the scale of
+/// pixels (a frame 256 to 512 wide); patterns with a period (pixel art, mosaic, halftone) repeat
+/// every 8 px from the top left corner, so crops should start at multiples of 8. Sides of 16 px and
+/// more. Thread-safe: yes.
+PairBatch make_pairs(const ListPart& part, int64_t height, int64_t width,
                      const torch::Device& device, const PairOptions& options = {});
 
 /// Pictures alone, for the autoencoder: scenes, one in three with a style. [count, 3, h, w] in
 /// 0..1.
-torch::Tensor make_scenes(uint64_t seed, int64_t first, int64_t count, int64_t height,
-                          int64_t width, const torch::Device& device);
+torch::Tensor make_scenes(const ListPart& part, int64_t height, int64_t width,
+                          const torch::Device& device);
 
 /// Texts as make_pairs gives them, for learning the tokenizer; `count` of them after a list that
 /// holds every word the data can use, so even count = 0 covers all words.

@@ -16,11 +16,11 @@ double seconds(std::chrono::steady_clock::duration span) {
 
 }  // namespace
 
-StageRun::StageRun(std::string stage, std::filesystem::path folder, const StageRecipe& recipe,
+StageRun::StageRun(std::string stage, std::filesystem::path folder, StageRecipe recipe,
                    Optimizer& optimizer, TrainHooks hooks)
     : stage_(std::move(stage)),
       folder_(std::move(folder)),
-      recipe_(recipe),
+      recipe_(std::move(recipe)),
       optimizer_(optimizer),
       hooks_(std::move(hooks)) {
     std::filesystem::create_directories(folder_);

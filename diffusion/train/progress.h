@@ -34,7 +34,7 @@ struct TrainHooks {
 /// steps and the time that earlier, killed runs spent count. Thread-safe: no.
 class StageRun {
   public:
-    StageRun(std::string stage, std::filesystem::path folder, const StageRecipe& recipe,
+    StageRun(std::string stage, std::filesystem::path folder, StageRecipe recipe,
              Optimizer& optimizer, TrainHooks hooks);
 
     /// True while steps and time are left. Throws Interrupted after saving where the caller asked

@@ -135,9 +135,8 @@ void read_bucket(const toml::table& table, const std::string& name, Bucket& buck
     }
 }
 
-void read_stage(const toml::table& table, const std::string& name, StageRecipe& stage,
-                Problems& problems, const std::string& device) {
-    TableReader reader(table, name, problems);
+void read_stage_values(TableReader& reader, const std::string& name, StageRecipe& stage,
+                       Problems& problems) {
     reader.read("steps", stage.steps, 1, 1e8);
     reader.read("minutes", stage.minutes, 0, 1e5);
     reader.read("learning_rate", stage.learning_rate, 1e-7, 1);
@@ -162,10 +161,19 @@ void read_stage(const toml::table& table, const std::string& name, StageRecipe& 
             }
         }
     }
+}
+
+void read_stage(const toml::table& table, const std::string& name, StageRecipe& stage,
+                Problems& problems, const std::string& device) {
+    TableReader reader(table, name, problems);
+    read_stage_values(reader, name, stage, problems);
     const toml::table* overrides = reader.table(device);
     reader.table(device == "cpu" ? "gpu" : "cpu");
     if (overrides != nullptr) {
-        read_stage(*overrides, name + "." + device, stage, problems, device);
+        const std::string place = name + "." + device;
+        TableReader own(*overrides, place, problems);
+        read_stage_values(own, place, stage, problems);
+        own.report_unknown();
     }
     reader.report_unknown();
 }

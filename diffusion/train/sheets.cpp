@@ -33,13 +33,12 @@ const std::vector<std::string>& generation_prompts() {
 }
 
 /// One noise field for all rows, as `--noise fixed` has it.
-torch::Tensor shared_noise(uint64_t seed, int64_t n, int64_t c, int64_t h, int64_t w,
-                           torch::Device device) {
+torch::Tensor shared_noise(uint64_t seed, std::vector<int64_t> shape, torch::Device device) {
     auto generator = at::detail::createCPUGenerator(seed);
-    return torch::randn({1, c, h, w}, generator, torch::kFloat32)
-        .to(device)
-        .expand({n, c, h, w})
-        .clone();
+    const int64_t n = std::exchange(shape.front(), 1);
+    const torch::Tensor one = torch::randn(shape, generator, torch::kFloat32).to(device);
+    shape.front() = n;
+    return one.expand(shape).clone();
 }
 
 torch::Tensor run(const SheetModel& model, const Conditioning& conditioning,
@@ -84,7 +83,7 @@ torch::Tensor edit_sheet(const SheetModel& model, const std::vector<torch::Tenso
                          const Recipe& recipe) {
     std::vector<torch::Tensor> pictures = previews;
     if (pictures.empty()) {
-        pictures = make_scenes(recipe.seed + 7, 0, 4, 128, 192, torch::kCPU).unbind(0);
+        pictures = make_scenes({recipe.seed + 7, 0, 4}, 128, 192, torch::kCPU).unbind(0);
     }
     std::vector<std::string> texts = {""};
     for (const StyleEntry& style : styles()) {
@@ -106,7 +105,7 @@ torch::Tensor edit_sheet(const SheetModel& model, const std::vector<torch::Tenso
                                             .guidance = recipe.guidance,
                                             .image_guidance = 1};
             const torch::Tensor noise = shared_noise(
-                recipe.seed, n, latents.size(1), latents.size(2), latents.size(3), model.device);
+                recipe.seed, {n, latents.size(1), latents.size(2), latents.size(3)}, model.device);
             for (const torch::Tensor& cell :
                  run(model, conditioning, noise, recipe.steps).unbind(0)) {
                 cells.push_back(cell);

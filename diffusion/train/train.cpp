@@ -73,7 +73,7 @@ void train(const Recipe& recipe, const std::filesystem::path& folder, const Trai
     std::filesystem::create_directories(folder / "training" / "sheets");
     const Tokenizer tokenizer = train_tokenizer(recipe, folder, options);
     const TrainedAutoencoder trained = train_autoencoder(recipe, folder, options);
-    train_unet(recipe, folder, options, *trained.autoencoder, tokenizer, trained.channel_weight);
+    train_unet(recipe, folder, options, trained, tokenizer);
     write_defaults(recipe, folder);
     write_model_card(recipe, folder, options);
 }

@@ -59,7 +59,7 @@ class AutoencoderTraining {
 
   private:
     torch::Tensor scenes(int64_t first, int64_t count) const {
-        return make_scenes(recipe_.seed, first, count, scene_side, scene_side, device_) * 2 - 1;
+        return make_scenes({recipe_.seed, first, count}, scene_side, scene_side, device_) * 2 - 1;
     }
 
     void start_at_pca() {
@@ -157,7 +157,7 @@ void write_sheet(const Autoencoder& model, const Recipe& recipe, const TrainOpti
     std::vector<torch::Tensor> above, below;
     std::vector<torch::Tensor> pictures = options.previews;
     if (pictures.empty()) {
-        pictures = make_scenes(recipe.seed + 7, 0, 6, 256, 256, torch::kCPU).unbind(0);
+        pictures = make_scenes({recipe.seed + 7, 0, 6}, 256, 256, torch::kCPU).unbind(0);
     }
     for (const torch::Tensor& picture : pictures) {
         const torch::Tensor image = picture.unsqueeze(0).to(options.placement.device) * 2 - 1;

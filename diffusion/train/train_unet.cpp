@@ -148,14 +148,14 @@ Draws draw(const Recipe& recipe, int64_t step, const torch::Tensor& latents, int
 class UnetTraining {
   public:
     UnetTraining(const Recipe& recipe, const std::filesystem::path& folder,
-                 const TrainOptions& options, const Autoencoder& autoencoder,
-                 const Tokenizer& tokenizer, torch::Tensor channel_weight)
+                 const TrainOptions& options, const TrainedAutoencoder& trained,
+                 const Tokenizer& tokenizer)
         : recipe_(recipe),
           folder_(folder),
           options_(options),
-          autoencoder_(autoencoder),
+          autoencoder_(*trained.autoencoder),
           tokenizer_(tokenizer),
-          channel_weight_(channel_weight.view({1, -1, 1, 1})),
+          channel_weight_(trained.channel_weight.view({1, -1, 1, 1})),
           unet_config_(unet_config(recipe)),
           text_config_(text_config(recipe, tokenizer)),
           weights_(Weights::create(recipe.seed, {.device = options.placement.device})),
@@ -164,11 +164,12 @@ class UnetTraining {
           alphas_cumprod_(schedule_.alphas_cumprod().to(options.placement.device)),
           optimizer_((set_start(), weights_.tensors()), recipe.unet) {
         for (size_t i = 0; i < recipe.unet.buckets.size(); ++i) {
-            pools_.emplace_back(recipe.seed + 1000 * (i + 1), recipe.unet.buckets[i], recipe.unet,
-                                recipe.autoencoder_shape.patch, options.placement.device,
-                                [this](const torch::Tensor& pictures) {
-                                    return autoencoder_.encode(pictures * 2 - 1).mean;
-                                });
+            const auto encode = [this](const torch::Tensor& pictures) {
+                return autoencoder_.encode(pictures * 2 - 1).mean;
+            };
+            pools_.emplace_back(
+                recipe.seed + 1000 * (i + 1), recipe.unet.buckets[i], recipe.unet,
+                LatentEncoder{encode, recipe.autoencoder_shape.patch, options.placement.device});
         }
     }
 
@@ -316,9 +317,9 @@ class UnetTraining {
 }  // namespace
 
 void train_unet(const Recipe& recipe, const std::filesystem::path& folder,
-                const TrainOptions& options, const Autoencoder& autoencoder,
-                const Tokenizer& tokenizer, const torch::Tensor& channel_weight) {
-    UnetTraining(recipe, folder, options, autoencoder, tokenizer, channel_weight).run();
+                const TrainOptions& options, const TrainedAutoencoder& trained,
+                const Tokenizer& tokenizer) {
+    UnetTraining(recipe, folder, options, trained, tokenizer).run();
 }
 
 }  // namespace weft

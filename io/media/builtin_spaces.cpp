@@ -5,12 +5,13 @@
 
 namespace weft {
 
+namespace {
+
 // XYZ is that of D65; the builtin before it adapts ACES' white by Bradford's method. Matrices are
 // made of the primaries of ITU-R BT.709, BT.2020 and SMPTE EG 432-1 by SMPTE RP 177; ALEXA Wide
 // Gamut 4 is adapted by CAT02, as its specification does. PQ and HLG show 1.0 as 203 cd/m2 (ITU-R
 // BT.2408); OpenColorIO's curves count in units of 100.
-const char* builtin_config() {
-    return R"yaml(ocio_profile_version: 2
+constexpr const char* config_text = R"yaml(ocio_profile_version: 2
 name: weft
 roles:
   aces_interchange: ACES2065-1
@@ -179,6 +180,11 @@ colorspaces:
     isdata: true
     description: numbers that are no colours
 )yaml";
+
+}  // namespace
+
+const char* builtin_config() {
+    return config_text;
 }
 
 std::optional<ColorTag> builtin_tag(const std::string& space) {

@@ -89,25 +89,30 @@ torch::Tensor halved(const torch::Tensor& x, int64_t dim, bool cosited) {
 
 torch::Tensor upsample_chroma(torch::Tensor chroma, const ChromaStep& step, ChromaLocation location,
                               int64_t height, int64_t width) {
-    if (is_bottom(location, step, height))
-        return upsample_chroma(chroma.flip(rows), step, upside_down(location), height, width)
-            .flip(rows);
+    const bool bottom = is_bottom(location, step, height);
+    if (bottom) {
+        chroma = chroma.flip(rows);
+        location = upside_down(location);
+    }
     for (int i = step.log2_height - 1; i >= 0; --i)
         chroma = doubled(chroma, rows, halved_size(height, i), cosited_rows(location));
     for (int i = step.log2_width - 1; i >= 0; --i)
         chroma = doubled(chroma, columns, halved_size(width, i), cosited_columns(location));
-    return chroma;
+    return bottom ? chroma.flip(rows) : chroma;
 }
 
 torch::Tensor downsample_chroma(torch::Tensor chroma, const ChromaStep& step,
                                 ChromaLocation location) {
-    if (is_bottom(location, step, chroma.size(rows)))
-        return downsample_chroma(chroma.flip(rows), step, upside_down(location)).flip(rows);
+    const bool bottom = is_bottom(location, step, chroma.size(rows));
+    if (bottom) {
+        chroma = chroma.flip(rows);
+        location = upside_down(location);
+    }
     for (int i = 0; i < step.log2_width; ++i)
         chroma = halved(chroma, columns, cosited_columns(location));
     for (int i = 0; i < step.log2_height; ++i)
         chroma = halved(chroma, rows, cosited_rows(location));
-    return chroma;
+    return bottom ? chroma.flip(rows) : chroma;
 }
 
 }  // namespace weft

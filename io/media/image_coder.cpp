@@ -68,8 +68,10 @@ const ImageFormat& image_format_for(const fs::path& path) {
 }
 
 ImageCoder::ImageCoder(const ImageFormat& format, const StreamInfo& info,
-                       const std::string& encoder_options)
-    : codec_(avcodec_find_encoder_by_name(format.encoder)), info_(info), options_(encoder_options) {
+                       std::string encoder_options)
+    : codec_(avcodec_find_encoder_by_name(format.encoder)),
+      info_(info),
+      options_(std::move(encoder_options)) {
     TORCH_CHECK(codec_ != nullptr, "libavcodec lacks the encoder ", format.encoder);
     const auto chosen = EncoderOptions(options_).pixel_format(*codec_);
     pixel_format_ = chosen.value_or(best_format(format.formats, info, /*any_size=*/true));

@@ -24,11 +24,9 @@ const ImageFormat& image_format_for(const std::filesystem::path& path);
 /// Codes pictures of one size and format to whole files. Thread-safe: yes (immutable).
 class ImageCoder {
   public:
-    /// @param info size, depth, alpha and colour tags of what is to be written. Throws UsageError
-    /// for
-    ///        encoder options the codec does not have
-    ImageCoder(const ImageFormat& format, const StreamInfo& info,
-               const std::string& encoder_options = {});
+    /// @param info size, depth, alpha and colour tags of what is to be written
+    /// @throws UsageError for encoder options that the codec does not have
+    ImageCoder(const ImageFormat& format, const StreamInfo& info, std::string encoder_options = {});
 
     /// @param pixels [3|4, h, w] RGB(A)
     /// @return the bytes of the file

@@ -1,9 +1,11 @@
 #include "io/media/packet_file.h"
 
+#include <c10/util/Exception.h>
 #include <c10/util/StringUtil.h>
 
 #include <array>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "io/files/error.h"
@@ -15,8 +17,8 @@ extern "C" {
 namespace weft {
 namespace {
 
-constexpr char head_word[] = "weftpkt1";
-constexpr char end_word[] = "weftend1";
+constexpr std::string_view head_word = "weftpkt1";
+constexpr std::string_view end_word = "weftend1";
 constexpr size_t word_bytes = 8;
 constexpr uint64_t summary_bytes = 64;
 constexpr uint64_t longest_text = 16 << 20;
@@ -51,7 +53,7 @@ Number from_bytes(const uint8_t* bytes) {
 PacketFileWriter::PacketFileWriter(const std::filesystem::path& path, const std::string& digest,
                                    const std::string& description)
     : file_(path) {
-    bytes(head_word, word_bytes);
+    bytes(head_word.data(), word_bytes);
     text(digest);
     text(description);
 }
@@ -91,7 +93,7 @@ void PacketFileWriter::put(const AVPacket& packet) {
 
 void PacketFileWriter::finish(PacketSummary summary) {
     const uint32_t crc = crc_;
-    bytes(end_word, word_bytes);
+    bytes(end_word.data(), word_bytes);
     number(packets_);
     for (const Time& time : {summary.start, summary.end}) {
         number(time.num());
@@ -112,7 +114,7 @@ PacketFileReader::PacketFileReader(std::filesystem::path path)
     read_summary();
     std::array<char, word_bytes> word{};
     bytes(word.data(), word.size());
-    if (std::memcmp(word.data(), head_word, word_bytes) != 0)
+    if (std::memcmp(word.data(), head_word.data(), word_bytes) != 0)
         damaged();
     digest_ = text();
     description_ = text();
@@ -129,7 +131,7 @@ void PacketFileReader::read_summary() {
     std::array<uint8_t, summary_bytes> raw{};
     file_.seekg(static_cast<std::streamoff>(end_));
     file_.read(reinterpret_cast<char*>(raw.data()), raw.size());
-    if (!file_ || std::memcmp(raw.data(), end_word, word_bytes) != 0)
+    if (!file_ || std::memcmp(raw.data(), end_word.data(), word_bytes) != 0)
         damaged();
     std::array<int64_t, 7> field{};
     for (size_t i = 0; i < field.size(); ++i)

@@ -33,7 +33,7 @@ torch::Tensor SceneMap::shown(const torch::Tensor& source) const {
 
 torch::Tensor SceneMap::returned(const torch::Tensor& source, const torch::Tensor& shown,
                                  const torch::Tensor& edited) const {
-    const torch::Tensor same = converts_ ? through_(source) : source;
+    torch::Tensor same = converts_ ? through_(source) : source;
     const torch::Tensor unedited = edited.eq(shown).all(0, /*keepdim=*/true);  // [1, h, w]
     if (unedited.all().item<bool>())
         return same;

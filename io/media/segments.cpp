@@ -34,7 +34,7 @@ std::string description_of(const ClipEncoder& encoder) {
     TORCH_CHECK(stream != nullptr, "out of memory");
     encoder.describe(*stream);
     const AVCodecParameters& p = *stream->codecpar;
-    static constexpr char digits[] = "0123456789abcdef";
+    constexpr std::string_view digits = "0123456789abcdef";
     std::string headers;
     for (int i = 0; i < p.extradata_size; ++i) {
         headers += digits[p.extradata[i] >> 4];

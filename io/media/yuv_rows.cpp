@@ -35,9 +35,9 @@ template <class Sample>
 [[gnu::always_inline]] inline void weigh_rows(const PlaneRows& plane, int64_t y, const Taps& taps,
                                               float* line) {
     const auto clamped = [&](int64_t i) { return std::clamp<int64_t>(i, 0, plane.height - 1); };
-    const Sample* above = row_of<Sample>(plane, clamped(y - 1));
-    const Sample* here = row_of<Sample>(plane, y);
-    const Sample* below = row_of<Sample>(plane, clamped(y + 1));
+    const auto* above = row_of<Sample>(plane, clamped(y - 1));
+    const auto* here = row_of<Sample>(plane, y);
+    const auto* below = row_of<Sample>(plane, clamped(y + 1));
     const int64_t width = plane.width;
     for (int64_t x = 0; x < width; ++x)
         line[x] = taps[0] * static_cast<float>(above[x]) + taps[1] * static_cast<float>(here[x]) +
@@ -121,7 +121,7 @@ template <class Sample>
         bias[i] = -(m[i][0] * picture.offset[0] + m[i][1] * picture.offset[1] +
                     m[i][2] * picture.offset[2]);
     for (int64_t y = 0; y < luma.height; ++y) {
-        const Sample* codes = row_of<Sample>(luma, y);
+        const auto* codes = row_of<Sample>(luma, y);
         const float* cb = chroma_line<Sample>(picture, y, 0, lines);
         const float* cr = chroma_line<Sample>(picture, y, 1, lines);
         float* __restrict red = rgb + y * width;
@@ -144,12 +144,13 @@ template <class Sample>
     return value > -large ? value : -large;
 }
 
-/// The nearest code.
+/// The nearest code. Values are not negative where the half is added; lround is slower.
 template <class Sample>
 [[gnu::always_inline]] inline Sample code_of(float value, float peak) {
     value = value > 0 ? value : 0.0F;
     value = value < peak ? value : peak;
-    return static_cast<Sample>(static_cast<int32_t>(value + 0.5F));
+    return static_cast<Sample>(
+        static_cast<int32_t>(value + 0.5F));  // NOLINT(bugprone-incorrect-roundings)
 }
 
 /// Room for halving a line: samples before and after each.
@@ -194,7 +195,7 @@ template <class Sample>
     const float* blue = green + area;
     const auto& m = picture.inverse;
     const auto& o = picture.offset;
-    Sample* __restrict codes = row_to_write<Sample>(luma, y);
+    auto* __restrict codes = row_to_write<Sample>(luma, y);
     const float peak = picture.peak;
     for (int64_t x = 0; x < width; ++x) {
         const float r = finite(red[x]);
@@ -227,7 +228,7 @@ template <class Sample>
     std::vector<float> half(4 * room);  // two components of two rows
     for (int64_t y = 0; y < height; ++y) {
         code_row<Sample>(picture, rgb, y, full.data() + 4, full.data() + room + 4);
-        for (int c = 0; c < 2; ++c) {
+        for (int64_t c = 0; c < 2; ++c) {
             float* line = full.data() + c * room + 4;
             float* kept = half.data() + (2 * c + y % rows) * room;
             if (halved)

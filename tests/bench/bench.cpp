@@ -2,6 +2,7 @@
 // warm-up. Compare lines of one run only: machines differ, and so does the same machine an hour
 // later.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -67,7 +68,7 @@ struct Bench {
     void (*run)();
 };
 
-constexpr Bench benches[] = {{"media", bench_media}, {"stylize", bench_stylize}};
+constexpr std::array benches{Bench{"media", bench_media}, Bench{"stylize", bench_stylize}};
 
 int run_benches(const std::vector<std::string>& wanted) {
     for (const std::string& name : wanted) {

@@ -31,6 +31,7 @@ struct Spent {
 /// Runs a program to its end. Throws Error where it fails.
 Spent run_program(std::vector<std::string> command) {
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (std::string& word : command) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     const auto start = std::chrono::steady_clock::now();

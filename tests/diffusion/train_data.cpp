@@ -71,19 +71,19 @@ double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
 }  // namespace
 
 TEST_CASE_METHOD(OneThread, "pairs are a pure function of their arguments") {
-    const auto once = make_pairs(5, 100, 6, 64, 80, torch::kCPU);
-    const auto again = make_pairs(5, 100, 6, 64, 80, torch::kCPU);
+    const auto once = make_pairs({5, 100, 6}, 64, 80, torch::kCPU);
+    const auto again = make_pairs({5, 100, 6}, 64, 80, torch::kCPU);
     CHECK(torch::equal(once.source, again.source));
     CHECK(torch::equal(once.target, again.target));
     CHECK(once.text == again.text);
-    const auto other = make_pairs(6, 100, 6, 64, 80, torch::kCPU);
+    const auto other = make_pairs({6, 100, 6}, 64, 80, torch::kCPU);
     CHECK(largest_difference(once.target, other.target) > 0.1);
 }
 
 TEST_CASE_METHOD(OneThread, "pairs do not depend on how they are split into batches") {
-    const auto whole = make_pairs(3, 0, 24, 64, 64, torch::kCPU);
+    const auto whole = make_pairs({3, 0, 24}, 64, 64, torch::kCPU);
     for (int64_t start = 0; start < 24; start += 8) {
-        const auto part = make_pairs(3, start, 8, 64, 64, torch::kCPU);
+        const auto part = make_pairs({3, start, 8}, 64, 64, torch::kCPU);
         CHECK(largest_difference(whole.source.narrow(0, start, 8), part.source) <= 1e-5);
         CHECK(largest_difference(whole.target.narrow(0, start, 8), part.target) <= 1e-5);
         CHECK(torch::equal(whole.has_source.narrow(0, start, 8), part.has_source));
@@ -94,13 +94,13 @@ TEST_CASE_METHOD(OneThread, "pairs do not depend on how they are split into batc
 TEST_CASE_METHOD(OneThread, "pairs have the shapes and ranges of the header") {
     for (const auto& [height, width] :
          {std::pair<int64_t, int64_t>{64, 64}, {40, 72}, {33, 50}, {16, 16}}) {
-        const auto batch = make_pairs(9, 7, 10, height, width, torch::kCPU);
+        const auto batch = make_pairs({9, 7, 10}, height, width, torch::kCPU);
         const std::vector<int64_t> shape = {10, 3, height, width};
         CHECK(batch.source.sizes().vec() == shape);
         CHECK(batch.target.sizes().vec() == shape);
         CHECK(batch.has_source.scalar_type() == torch::kBool);
         for (const auto& picture :
-             {batch.source, batch.target, make_scenes(9, 7, 10, height, width, torch::kCPU)}) {
+             {batch.source, batch.target, make_scenes({9, 7, 10}, height, width, torch::kCPU)}) {
             CHECK(picture.isfinite().all().item<bool>());
             CHECK(picture.min().item<double>() >= 0);
             CHECK(picture.max().item<double>() <= 1);
@@ -110,13 +110,13 @@ TEST_CASE_METHOD(OneThread, "pairs have the shapes and ranges of the header") {
 
 TEST_CASE_METHOD(OneThread,
                  "kinds of pairs come in the given shares, and empty text changes nothing") {
-    const auto batch = make_pairs(11, 0, 240, 16, 16, torch::kCPU);
+    const auto batch = make_pairs({11, 0, 240}, 16, 16, torch::kCPU);
     const auto absent = (~batch.has_source).sum().item<int64_t>();
     CHECK(absent > 36);
     CHECK(absent < 84);
     int64_t identities = 0;
     for (int64_t i = 0; i < 240; ++i) {
-        const bool has_source = batch.has_source[i].item<bool>();
+        const auto has_source = batch.has_source[i].item<bool>();
         if (!has_source) {
             CHECK(batch.source[i].abs().max().item<double>() == 0);
         } else if (batch.text[i].empty()) {

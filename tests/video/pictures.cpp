@@ -37,7 +37,7 @@ torch::Tensor draw(const DiffusionModel& model, const Plan& plan) {
 }
 
 double psnr(const torch::Tensor& ours, const torch::Tensor& theirs) {
-    const double error = (ours - theirs).square().mean().item<double>();
+    const auto error = (ours - theirs).square().mean().item<double>();
     return 10 * std::log10(255 * 255 / std::max(error, 1e-9));
 }
 
