@@ -12,6 +12,7 @@
 #include "diffusion/prediction.h"
 #include "diffusion/samplers.h"
 #include "diffusion/text_condition.h"
+#include "diffusion/token_merging.h"
 
 namespace weft {
 
@@ -59,6 +60,9 @@ struct Conditioning {
     /// Deep features of the network are computed at every n-th call only; 1: always. Approximate
     /// from 2 on; see FeatureCache. The Denoise then remembers: it serves one run of a sampler.
     int64_t cache_every = 1;
+    /// Tokens of the finest self-attentions are merged. Approximate; the Denoise then counts its
+    /// calls.
+    TokenMerge merge = {};
 };
 
 /// Classifier-free guidance (Ho and Salimans, arXiv 2207.12598): both branches run as one batch.

@@ -91,13 +91,17 @@ struct DiffusionModel::Parts {
         std::optional<int64_t> label;
         // Of this run of a sampler:
         FeatureCache cache{1};
-        int64_t calls = 0;  // of predict_all
+        int64_t calls = 0;         // of predict_all
+        int64_t merged_calls = 0;  // of the denoiser
+        double merge_ratio = 0;
+        MergePlaces places;  // of this call; undefined: no tokens are merged
     };
 
     torch::Tensor encode(const torch::Tensor& image) const;
     torch::Tensor inpainting_channels(const BesideInputs& given, const torch::Tensor& x) const;
     torch::Tensor channels(const BesideInputs& given, const torch::Tensor& x) const;
     TextCondition sized(TextCondition condition, const torch::Tensor& x, double score) const;
+    void choose_places(const TokenMerge& merge, const torch::Tensor& x, Fed& fed) const;
     UnetInputs told(const TextCondition& text, const Fed& fed, int64_t rows) const;
     torch::Tensor predict(const NetworkCall& call, double t, Fed& fed) const;
     torch::Tensor predict_all(LinkedBatch batch, const NoiseLevel& level, Fed& fed,
@@ -175,6 +179,16 @@ UnetInputs DiffusionModel::Parts::told(const TextCondition& condition, const Fed
     return inputs;
 }
 
+// The tokens that others are merged into at this call, on the network's device.
+void DiffusionModel::Parts::choose_places(const TokenMerge& merge, const torch::Tensor& x,
+                                          Fed& fed) const {
+    if (merge.ratio == 0)
+        return;
+    const MapSize map = finest_attention(unet.config(), {x.size(2), x.size(3)});
+    const MergePlaces drawn = draw_places(merge, fed.merged_calls++, map);
+    fed.places = {drawn.kept.to(placement.device), drawn.loose.to(placement.device)};
+}
+
 // The bare network in its own precision, f32 outside.
 torch::Tensor DiffusionModel::Parts::predict(const NetworkCall& call, double t, Fed& fed) const {
     const torch::NoGradGuard no_gradients;
@@ -183,7 +197,8 @@ torch::Tensor DiffusionModel::Parts::predict(const NetworkCall& call, double t, 
     // One time for all rows: the residual blocks then add it to their bias.
     const torch::Tensor timestep = torch::full({1}, t, torch::TensorOptions(placement.device));
     UnetInputs inputs = told(call.text, fed, call.input.size(0));
-    inputs.coupling = call.coupling;
+    TokenMerging merging(fed.merge_ratio, fed.places, call.coupling);
+    inputs.coupling = fed.places.kept.defined() ? &merging : call.coupling;
     inputs.deep = fed.cache.next(call.input);
     const torch::Tensor out = unet(call.input.to(placement.device, placement.dtype), timestep,
                                    call.text.states.to(placement.device, placement.dtype), inputs);
@@ -286,6 +301,7 @@ torch::Tensor DiffusionModel::decode(const torch::Tensor& latents) const {
 
 Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
     Conditioning given = conditioning;
+    check(given.merge);
     parts_->text.match_lengths(given.text, given.negative);
     if (given.links)
         check(*given.links, given.links->sees.size(0));
@@ -296,6 +312,9 @@ Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
         if (given.cache_every > 1)
             throw UsageError("--cache-every", "skips the layers that the source is injected into",
                              "leave it at 1 with plug-and-play");
+        if (given.merge.ratio > 0)
+            throw UsageError("--merge-tokens", "merges tokens of the source and of the edit apart",
+                             "leave it at 0 with plug-and-play");
         if (given.text.loras.defined() && !given.injection->text.loras.defined())
             given.injection->text.loras = torch::ones({1, given.text.loras.size(1)});
         // The longest of the three texts gives the length.
@@ -313,10 +332,12 @@ Denoise DiffusionModel::denoise(const Conditioning& conditioning) const {
     if (traits().beside == Beside::low_resolution)
         fed.label = given.beside.noise_level;
     fed.cache = FeatureCache(given.cache_every);
+    fed.merge_ratio = given.merge.ratio;
     return [parts = parts_, fed, given](const torch::Tensor& x, const NoiseLevel& level) mutable {
         if (!fed.channels.defined())
             fed.channels = parts->channels(given.beside, x);
         fed.cache.begin();
+        parts->choose_places(given.merge, x, fed);
         const Conditioning here = at_level(given, level);
         Conditioning now = here;
         now.text = parts->sized(given.text, x, aesthetic_score).expanded(x.size(0));

@@ -17,7 +17,8 @@ enum class NoisePurpose : uint32_t {
     step = 1,
     start_pieces = 2,  // cuts the pixels of `start` noise apart where it moves with the scene
     step_pieces = 3,
-    patches = 4  // places that patch_fill.h looks at
+    patches = 4,  // places that patch_fill.h looks at
+    merged_tokens = 5
 };
 
 /// Names one stream of random numbers. Equal keys give equal numbers, on any machine of the same

@@ -29,6 +29,19 @@ SamplerOptions run_options(const Job& job, const Schedule& schedule, std::span<c
     return options;
 }
 
+/// The same tokens stay in all frames, so that nothing flickers.
+TokenMerge token_merge(const Job& job) {
+    const auto draw = [seed = job.noise.seed](int64_t call, torch::IntArrayRef shape) {
+        constexpr int64_t steps = 1 << 16;
+        return normal_noise({.seed = seed,
+                             .purpose = NoisePurpose::merged_tokens,
+                             .step = static_cast<uint32_t>(call % steps),
+                             .frame = -1},
+                            shape);
+    };
+    return {.ratio = *job.plan.merge_tokens, .noise = draw};
+}
+
 /// The prompt key that holds at a time.
 int64_t prompt_at(const Curve<std::string>& prompt, double time_s) {
     int64_t place = 0;
@@ -253,7 +266,8 @@ Conditioning Editor::conditioning(const torch::Tensor& source, const FrameBatch&
                         .image_guidance = *job_.plan.image_guidance,
                         .guidance_rescale = *job_.plan.guidance_rescale,
                         .interval = job_.interval,
-                        .cache_every = *job_.plan.cache_every};
+                        .cache_every = *job_.plan.cache_every,
+                        .merge = token_merge(job_)};
     if (const auto loras = lora_strengths(job_.loras, batch.time_s); loras.defined()) {
         // The text encoder's LoRAs change too, so that each frame has its own states.
         std::vector<std::string> texts;
@@ -296,7 +310,8 @@ torch::Tensor generate(const DiffusionModel& model, const Job& job, std::span<co
                                     .image_guidance = 1,
                                     .guidance_rescale = *job.plan.guidance_rescale,
                                     .interval = job.interval,
-                                    .cache_every = *job.plan.cache_every};
+                                    .cache_every = *job.plan.cache_every,
+                                    .merge = token_merge(job)};
     torch::Tensor latents;
     {
         const StageClock::Lap lap(watch.clock, Stage::denoise);

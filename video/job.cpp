@@ -46,6 +46,7 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.image_guidance, traits.defaults.image_guidance);
     fill(plan.guidance_rescale, 0.0);
     fill(plan.cache_every, int64_t{1});
+    fill(plan.merge_tokens, 0.0);
     fill(plan.steps, traits.defaults.steps);
     fill(plan.sampler, traits.defaults.sampler);
     fill(plan.seed, int64_t{0});

@@ -31,6 +31,7 @@ struct Plan {
     std::string guidance_interval;
     std::optional<int64_t> steps;
     std::optional<int64_t> cache_every;
+    std::optional<double> merge_tokens;
     std::string sampler;
     std::string spacing;
     std::optional<double> eta;

@@ -3,6 +3,7 @@
 // and answers with one JSON line. `./dev bench model` (compare_models.py) is the other end.
 //
 //   unet SIDE BATCH         one network call on latents of SIDE x SIDE
+//   unet-merged SIDE BATCH PERCENT   the same with so many percent of the finest tokens merged
 //   vae-encode SIDE         one picture of SIDE x SIDE pixels
 //   vae-decode SIDE         the same, decoded
 //   text COUNT              COUNT prompts of 77 tokens
@@ -35,10 +36,19 @@ torch::Tensor latents(const DiffusionModel& model, int64_t count, int64_t side) 
     return torch::randn({count, model.traits().latent_channels, side, side});
 }
 
-void run_unet(const DiffusionModel& model, const Numbers& numbers) {
+void call_unet(const DiffusionModel& model, const Numbers& numbers, double merged) {
     static const TextCondition text = model.encode_text({prompt});
-    const Denoise denoise = model.denoise({.text = text, .negative = {}});
+    const Denoise denoise =
+        model.denoise({.text = text, .negative = {}, .merge = {.ratio = merged}});
     denoise(latents(model, numbers.at(1), numbers.at(0)), model.schedule().level(500));
+}
+
+void run_unet(const DiffusionModel& model, const Numbers& numbers) {
+    call_unet(model, numbers, 0);
+}
+
+void run_unet_merged(const DiffusionModel& model, const Numbers& numbers) {
+    call_unet(model, numbers, 0.01 * static_cast<double>(numbers.at(2)));
 }
 
 void run_vae_encode(const DiffusionModel& model, const Numbers& numbers) {
@@ -65,6 +75,7 @@ void run_picture(const DiffusionModel& model, const Numbers& numbers) {
 
 const std::map<std::string, Case>& cases() {
     static const std::map<std::string, Case> all{{"unet", run_unet},
+                                                 {"unet-merged", run_unet_merged},
                                                  {"vae-encode", run_vae_encode},
                                                  {"vae-decode", run_vae_decode},
                                                  {"text", run_text},

@@ -46,7 +46,8 @@ TEST_CASE("rare options are left to --help-all") {
         const auto all = weft_with(models, {command, "--help-all"});
         CHECK(all.code == 0);
         CHECK(help.out.find("--help-all") != std::string::npos);
-        for (const char* option : {"--eta", "--cache-every", "--encoder-opts", "--max-pixels"}) {
+        for (const char* option :
+             {"--eta", "--cache-every", "--merge-tokens", "--encoder-opts", "--max-pixels"}) {
             INFO(option);
             CHECK(help.out.find(option) == std::string::npos);
             CHECK(all.out.find(option) != std::string::npos);

@@ -99,6 +99,21 @@ TEST_CASE("a small move of the strength is a small change of the result") {
     }
 }
 
+TEST_CASE("merged tokens are the same ones in every frame") {
+    const auto frames = pictures(1, {64, 48}).repeat({2, 1, 1, 1});
+    Plan plan = with_strength(0.75);
+    const auto exact = editor(plan, {64, 48}).render(batch(frames));
+    plan.merge_tokens = 0;
+    CHECK(torch::equal(editor(plan, {64, 48}).render(batch(frames)), exact));
+    plan.merge_tokens = 0.5;
+    const auto merged = editor(plan, {64, 48}).render(batch(frames));
+    CHECK(change(merged, exact) > 1e-6);
+    CHECK((merged[0] - merged[1]).abs().max().item<double>() < 1e-5);
+    auto later = batch(frames);
+    later.index = {50, 51};
+    CHECK((editor(plan, {64, 48}).render(later) - merged).abs().max().item<double>() < 1e-5);
+}
+
 TEST_CASE("pictures of any size come back at their size") {
     for (const Size size : {Size{64, 64}, Size{65, 33}, Size{17, 90}, Size{200, 101}}) {
         const auto edited = editor(with_strength(1), size).render(batch(pictures(1, size)));

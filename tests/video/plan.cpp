@@ -41,6 +41,7 @@ TEST_CASE("a plan survives being written and read") {
     plan.lora_mode = "unmerged";
     plan.guidance_interval = "0.3..5";
     plan.cache_every = 2;
+    plan.merge_tokens = 0.5;
     plan.embedding = {lora + ":<a \"word\">"};
     plan.clip_skip = 2;
     plan.prediction = "v";
