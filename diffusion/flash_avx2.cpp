@@ -14,16 +14,6 @@ struct Avx2 {
 
     static Vector all(float x) { return _mm256_set1_ps(x); }
 
-    static Vector load(const float* from) { return _mm256_loadu_ps(from); }
-
-    static void store(float* to, Vector x) { _mm256_storeu_ps(to, x); }
-
-    static Vector plus(Vector a, Vector b) { return _mm256_add_ps(a, b); }
-
-    static Vector minus(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
-
-    static Vector times(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
-
     static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 
     static Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }

@@ -14,16 +14,6 @@ struct Avx512 {
 
     static Vector all(float x) { return _mm512_set1_ps(x); }
 
-    static Vector load(const float* from) { return _mm512_loadu_ps(from); }
-
-    static void store(float* to, Vector x) { _mm512_storeu_ps(to, x); }
-
-    static Vector plus(Vector a, Vector b) { return _mm512_add_ps(a, b); }
-
-    static Vector minus(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
-
-    static Vector times(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
-
     static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 
     static Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }

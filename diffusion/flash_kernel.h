@@ -17,11 +17,23 @@ namespace {
 // come in tiles of up to three vectors; four tiles share each block of keys, which is copied
 // together first. log2(e) is part of the scale, so that weights are powers of two.
 
+template <typename Unit>
+inline typename Unit::Vector load(const float* from) {
+    typename Unit::Vector x;
+    __builtin_memcpy(&x, from, sizeof x);
+    return x;
+}
+
+template <typename Unit>
+inline void store(float* to, typename Unit::Vector x) {
+    __builtin_memcpy(to, &x, sizeof x);
+}
+
 // 2^x for x <= 0, to 1e-7; 0 far below.
 template <typename Unit>
 inline typename Unit::Vector power_of_two(typename Unit::Vector x) {
     const auto whole = Unit::rounded(x);
-    const auto r = Unit::minus(x, whole);
+    const auto r = x - whole;
     auto p = Unit::all(1.33998989e-3F);
     p = Unit::fma(p, r, Unit::all(9.61848907e-3F));
     p = Unit::fma(p, r, Unit::all(5.55032864e-2F));
@@ -53,7 +65,7 @@ inline void multiply(Sums<Unit, rows, vectors>& sums, const Factors& left, const
         typename Unit::Vector columns[vectors];  // NOLINT(modernize-avoid-c-arrays)
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
-            columns[v] = Unit::load(right + (i * vectors + v) * Unit::size);
+            columns[v] = load<Unit>(right + (i * vectors + v) * Unit::size);
         }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) {
@@ -92,7 +104,7 @@ struct Tile {
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; ++v) {
                 top[v] = Unit::max(top[v], sums.at[r][v]);
-                Unit::store(scores + (r * vectors + v) * Unit::size, sums.at[r][v]);
+                store<Unit>(scores + (r * vectors + v) * Unit::size, sums.at[r][v]);
             }
         }
     }
@@ -102,21 +114,21 @@ struct Tile {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
             float* const column = scores + v * Unit::size;
-            const Vector before = Unit::load(greatest + v * Unit::size);
+            const Vector before = load<Unit>(greatest + v * Unit::size);
             const Vector now = Unit::max(before, top[v]);
-            const Vector shrink = power_of_two<Unit>(Unit::minus(before, now));
-            Vector total = Unit::times(Unit::load(sum + v * Unit::size), shrink);
+            const Vector shrink = power_of_two<Unit>(before - now);
+            Vector total = load<Unit>(sum + v * Unit::size) * shrink;
             for (int64_t key = 0; key < keys; ++key) {
                 float* const at = column + key * columns;
-                const Vector weight = power_of_two<Unit>(Unit::minus(Unit::load(at), now));
-                total = Unit::plus(total, weight);
-                Unit::store(at, weight);
+                const Vector weight = power_of_two<Unit>(load<Unit>(at) - now);
+                total = total + weight;
+                store<Unit>(at, weight);
             }
-            Unit::store(greatest + v * Unit::size, now);
-            Unit::store(sum + v * Unit::size, total);
+            store<Unit>(greatest + v * Unit::size, now);
+            store<Unit>(sum + v * Unit::size, total);
             for (int64_t i = 0; i < width; ++i) {
                 float* const at = out + i * columns + v * Unit::size;
-                Unit::store(at, Unit::times(Unit::load(at), shrink));
+                store<Unit>(at, load<Unit>(at) * shrink);
             }
         }
     }
@@ -130,7 +142,7 @@ struct Tile {
         for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; ++v) {
-                sums.at[r][v] = Unit::load(target + (r * vectors + v) * Unit::size);
+                sums.at[r][v] = load<Unit>(target + (r * vectors + v) * Unit::size);
             }
         }
         multiply(sums, {values, 1, width}, weights, keys);
@@ -138,7 +150,7 @@ struct Tile {
         for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; ++v) {
-                Unit::store(target + (r * vectors + v) * Unit::size, sums.at[r][v]);
+                store<Unit>(target + (r * vectors + v) * Unit::size, sums.at[r][v]);
             }
         }
     }
