@@ -154,7 +154,7 @@ class CachingAllocator final : public c10::Allocator {
     // Gives back the blocks that were not asked for the longest.
     void shrink_to(size_t bytes) {
         while (use_.kept > bytes) {
-            const KeptList::iterator oldest = std::prev(kept_.end());
+            const auto oldest = std::prev(kept_.end());
             const Kept gone = *oldest;
             auto [first, last] = by_size_.equal_range(gone.bytes);
             while (first != last && first->second != oldest) {

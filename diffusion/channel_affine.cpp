@@ -252,7 +252,7 @@ ChannelAffine affine_of(const torch::Tensor& x, const GroupNormTerms& terms) {
 // The same by LibTorch's operators, for other devices, dtypes and layouts.
 ChannelAffine affine_anywhere(const torch::Tensor& x, const GroupNormTerms& terms) {
     const auto [variance, mean] = torch::var_mean(
-        x.to(torch::kFloat32).reshape({x.size(0), terms.groups, -1}), torch::IntArrayRef{2}, 0);
+        x.to(torch::kFloat32).reshape({x.size(0), terms.groups, -1}), torch::IntArrayRef{2}, false);
     const int64_t width = x.size(1) / terms.groups;
     const torch::Tensor scale =
         (variance + terms.eps).rsqrt().repeat_interleave(width, 1) * terms.weight;

@@ -141,7 +141,7 @@ std::optional<std::string> original_middle(std::string_view text) {
 
 std::optional<std::string> original_unet_name(std::string_view name, const UnetRules& rules,
                                               const std::function<bool(int64_t)>& attends) {
-    if (const auto top = restored_start(name, top_pieces))
+    if (auto top = restored_start(name, top_pieces))
         return top;
     constexpr std::string_view second = "add_embedding.linear_2.", table = "class_embedding.";
     if (name.starts_with(second))
@@ -168,7 +168,7 @@ std::optional<std::string> restored_start(std::string_view name, const Piece* be
 }
 
 std::optional<std::string> unet_name(std::string_view name, const UnetRules& rules) {
-    if (const auto top = replaced_start(name, top_pieces))
+    if (auto top = replaced_start(name, top_pieces))
         return top;
     constexpr std::string_view second = "label_emb.0.2.", table = "label_emb.";
     if (name.starts_with(second))

@@ -1,5 +1,7 @@
 #include "diffusion/clip_vocabulary.h"
 
+#include <c10/util/StringUtil.h>
+
 #include <cstdlib>
 #include <optional>
 #include <sstream>

@@ -148,6 +148,7 @@ void folder_to_folder(const ModelSource& source, const fs::path& folder,
 // The tensor as a checkpoint stores it, out of its parts.
 torch::Tensor stored_tensor(const std::vector<LazyTensor>& parts, const StoredName& name) {
     std::vector<torch::Tensor> read;
+    read.reserve(parts.size());
     for (const LazyTensor& part : parts) read.push_back(part.read());
     torch::Tensor out = read.size() == 1 ? read.front() : torch::cat(read);
     if (name.reshaping == Reshaping::transposed)

@@ -31,7 +31,7 @@ torch::Tensor by_row(const torch::Tensor& values, const torch::Tensor& x) {
 }
 
 // y + change, in place where nobody minds; change may have more rows than y.
-torch::Tensor sum(torch::Tensor y, const torch::Tensor& change) {
+torch::Tensor sum(const torch::Tensor& y, const torch::Tensor& change) {
     if (y.sizes() == change.sizes() && !needs_gradient(y) && !needs_gradient(change))
         return y.add_(change);
     return y + change;

@@ -70,7 +70,7 @@ fs::path find_model(const std::string& name, const std::vector<fs::path>& shelve
     const bool plain =
         !name.empty() && name.find('/') == std::string::npos && name != "." && name != "..";
     for (const fs::path& shelf : shelves)
-        if (const fs::path found = plain ? on_shelf(shelf, name) : fs::path(); !found.empty())
+        if (fs::path found = plain ? on_shelf(shelf, name) : fs::path(); !found.empty())
             return found;
     std::string found;
     for (const std::string& model : models_on(shelves))

@@ -109,6 +109,8 @@ torch::Tensor unpacked(const torch::Tensor& packed) {
 PackedBytes packed_bytes(const torch::Tensor& packed) {
     static const auto address = operator_named<int64_t(const torch::Tensor&)>("mkldnn::data_ptr");
     static const auto size = operator_named<int64_t(const torch::Tensor&)>("mkldnn::_nbytes");
+    // The operator gives the address as a number.
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
     return {reinterpret_cast<const unsigned char*>(address.call(packed)),
             static_cast<size_t>(size.call(packed))};
 }

@@ -55,7 +55,8 @@ struct ConvGeometry {
     int64_t stride = 1;
     std::array<int64_t, 2> padding = {0, 0};  // zeros above and below, left and right
 
-    auto operator<=>(const ConvGeometry&) const = default;
+    // clang-tidy takes its comparison with 0 for one with a pointer.
+    auto operator<=>(const ConvGeometry&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// [out, in, kernel, kernel] -> packed.

@@ -23,7 +23,7 @@ struct ConvCase {
     ConvGeometry geometry;
     int threads;
 
-    auto operator<=>(const ConvCase&) const = default;
+    auto operator<=>(const ConvCase&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 std::array<int64_t, 4> four(torch::IntArrayRef sizes) {

@@ -25,6 +25,7 @@ constexpr std::array<Row, 4> rows{{
 
 std::vector<std::string> prediction_names() {
     std::vector<std::string> names;
+    names.reserve(rows.size());
     for (const Row& row : rows) names.emplace_back(row.name);
     return names;
 }

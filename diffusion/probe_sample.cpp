@@ -27,7 +27,7 @@ struct Run {
     torch::Tensor picture(const std::string& name, int64_t channels, int64_t f) const {
         if (!inputs.has(name))
             return {};
-        const torch::Tensor image =
+        torch::Tensor image =
             inputs.floats(name, {-1, channels, noise.size(2) * f, noise.size(3) * f});
         if (image.size(0) != 1 && image.size(0) != noise.size(0))
             throw Error(name, c10::str("there are ", image.size(0), " pictures for ", noise.size(0),

@@ -204,6 +204,7 @@ const char* name_of(Spacing spacing) {
 
 std::vector<std::string> spacing_names() {
     std::vector<std::string> names;
+    names.reserve(std::size(spacing_table));
     for (const auto& row : spacing_table) names.emplace_back(row.name);
     return names;
 }

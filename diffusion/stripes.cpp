@@ -41,7 +41,7 @@ void for_each_stripe(int64_t height, int64_t rows,
 torch::Tensor rows_with_border(const torch::Tensor& x, int64_t first, int64_t last) {
     const int64_t begin = std::max<int64_t>(first, 0);
     const int64_t end = std::min(last, x.size(2));
-    const torch::Tensor inside = x.narrow(2, begin, end - begin);
+    torch::Tensor inside = x.narrow(2, begin, end - begin);
     if (begin == first && end == last) {
         return inside;
     }

@@ -46,6 +46,7 @@ class KeyHash {
 torch::Tensor stacked(const std::vector<FlowPair>& pairs, torch::Tensor FlowField::*part,
                       FlowField FlowPair::*way, torch::ScalarType type) {
     std::vector<torch::Tensor> rows;
+    rows.reserve(pairs.size());
     for (const FlowPair& pair : pairs) {
         rows.push_back((pair.*way.*part).to(torch::kCPU, type));
     }
@@ -73,9 +74,11 @@ torch::Tensor frame_rows(const std::vector<ClipFrame>& frames) {
 }  // namespace
 
 std::vector<ClipFrame> clip_frames(const torch::Tensor& rows, const fs::path& folder) {
-    const Error wrong(folder.string(), "is no analysis of a clip", "delete the folder");
+    const auto wrong = [&] {
+        return Error(folder.string(), "is no analysis of a clip", "delete the folder");
+    };
     if (rows.dim() != 2 || rows.size(1) != 5 || rows.size(0) < 1 || rows.dtype() != torch::kInt64) {
-        throw wrong;
+        throw wrong();
     }
     const auto values = rows.contiguous();
     const auto* row = values.data_ptr<int64_t>();
@@ -83,7 +86,7 @@ std::vector<ClipFrame> clip_frames(const torch::Tensor& rows, const fs::path& fo
     frames.reserve(static_cast<size_t>(values.size(0)));
     for (int64_t i = 0; i < values.size(0); ++i, row += 5) {
         if (row[2] <= 0 || row[4] <= 0 || (!frames.empty() && row[0] <= frames.back().index)) {
-            throw wrong;
+            throw wrong();
         }
         frames.push_back({row[0], Time(row[1], row[2]), Time(row[3], row[4])});
     }

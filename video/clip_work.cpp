@@ -19,6 +19,7 @@ std::string reading_text(const Job& job, const ClipSource& source) {
 
 std::vector<int64_t> places_of(const ClipAnalysis& analysis, const std::vector<int64_t>& frames) {
     std::vector<int64_t> places;
+    places.reserve(frames.size());
     for (const int64_t frame : frames) {
         places.push_back(*analysis.place_of(frame));
     }

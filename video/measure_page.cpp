@@ -229,7 +229,7 @@ std::string exhibition(const Measurement& measurement, const Gallery& gallery) {
 
 std::string measure_page(const Measurement& measurement, const Gallery& gallery,
                          const std::string& title) {
-    return c10::str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+    return c10::str(R"(<!doctype html><html lang="en"><head><meta charset="utf-8"><title>)",
                     escaped(title), "</title>", style, "</head><body><h1>", escaped(title),
                     "</h1><p>Measured at ", measurement.width, "x", measurement.height,
                     "; <b>identity</b> is the source as its own edit, the yardstick.</p>",

@@ -89,8 +89,8 @@ struct PlanField {
     std::string (*problem)(const std::string& text) = nullptr;
 };
 
-/// All fields, in the order of help texts and saved plans. To add one: a member of Plan and a line
-/// here.
+/// All fields, in the order of help texts and saved plans. To add one: a member of Plan and an
+/// entry in plan_fields.cpp.
 std::span<const PlanField> plan_fields();
 
 /// Sets a field.

@@ -79,13 +79,15 @@ std::string line_between(double x0, double y0, double x1, double y1, const std::
 std::string grid(const Axes& axes) {
     std::string svg;
     const double y_step = round_step(axes.y_high, 4);
-    for (double value = 0; value <= axes.y_high; value += y_step) {
+    for (int64_t i = 0; static_cast<double>(i) * y_step <= axes.y_high; ++i) {
+        const double value = static_cast<double>(i) * y_step;
         svg += line_between(left, axes.y(value), width - right, axes.y(value), "grid");
         svg += text_at(left - 6, axes.y(value) + 4, "end", number(value));
     }
     const double x_step = round_step(axes.x_high - axes.x_low, 10);
-    for (double value = std::ceil(axes.x_low / x_step) * x_step; value <= axes.x_high;
-         value += x_step) {
+    for (auto i = static_cast<int64_t>(std::ceil(axes.x_low / x_step));
+         static_cast<double>(i) * x_step <= axes.x_high; ++i) {
+        const double value = static_cast<double>(i) * x_step;
         svg += text_at(axes.x(value), height - bottom + 16, "middle", number(value));
     }
     return svg;
@@ -147,8 +149,8 @@ std::string escaped(const std::string& text) {
 
 std::string svg_of(const Plot& plot) {
     const Axes axes(plot);
-    std::string svg = c10::str("<svg viewBox=\"0 0 ", width, " ", height, "\" role=\"img\">");
-    svg += "<g class=\"title\">" + text_at(left, 16, "start", plot.title) + "</g>";
+    std::string svg = c10::str(R"(<svg viewBox="0 0 )", width, " ", height, R"(" role="img">)");
+    svg += R"(<g class="title">)" + text_at(left, 16, "start", plot.title) + "</g>";
     svg += legend(plot) + grid(axes);
     for (const double mark : plot.marks) {
         svg += line_between(axes.x(mark), top, axes.x(mark), height - bottom, "mark");

@@ -88,7 +88,7 @@ std::optional<Time> read_time(const toml::table& table, const char* key) {
 }  // namespace
 
 fs::path work_folder_of(const fs::path& out) {
-    return fs::path(out.string() + ".weft");
+    return {out.string() + ".weft"};
 }
 
 fs::path segment_file(const fs::path& folder, int64_t number) {
@@ -184,12 +184,14 @@ void WorkFolder::remove() {
 
 WorkNote read_work_note(const fs::path& folder) {
     const auto path = folder / note_name;
-    const Error wrong(folder.string(), "is no work folder of a run",
-                      "give the OUT.weft folders that 'weft stylize --segments' left");
+    const auto wrong = [&] {
+        return Error(folder.string(), "is no work folder of a run",
+                     "give the OUT.weft folders that 'weft stylize --segments' left");
+    };
     std::error_code ignored;
     constexpr uintmax_t most_bytes = 1 << 16;
     if (!fs::is_regular_file(path, ignored) || fs::file_size(path, ignored) > most_bytes) {
-        throw wrong;
+        throw wrong();
     }
     try {
         const toml::table table = toml::parse_file(path.string());
@@ -200,11 +202,11 @@ WorkNote read_work_note(const fs::path& folder) {
                       .from = read_time(table, "from"),
                       .to = read_time(table, "to")};
         if (table["weft_work"].value_or(int64_t{0}) != note_schema || note.segments < 1) {
-            throw wrong;
+            throw wrong();
         }
         return note;
     } catch (const toml::parse_error&) {
-        throw wrong;
+        throw wrong();
     }
 }
 
