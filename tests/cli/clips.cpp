@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <mutex>
 
 #include "io/media/reader.h"
 #include "tests/cli/program.h"
@@ -11,11 +12,9 @@ namespace weft {
 
 const std::filesystem::path& tiny_shelf() {
     static const TemporaryFolder folder;
-    static const bool written = [] {
-        write_tiny_model(folder / "starter");
-        return true;
-    }();
-    return written ? folder.path() : folder.path();
+    static std::once_flag written;
+    std::call_once(written, [] { write_tiny_model(folder / "starter"); });
+    return folder.path();
 }
 
 std::string make_clip(const std::filesystem::path& path, const std::string& pattern,

@@ -49,7 +49,7 @@ TEST_CASE("generate --rng torch draws diffusers' picture") {
         INFO(done.error);
         REQUIRE(done.code == 0);
         const torch::Tensor theirs = file.tensor(sampler).to(torch::kFloat32).permute({2, 0, 1});
-        const double error = (read_picture(out) * 255 - theirs).square().mean().item<double>();
+        const auto error = (read_picture(out) * 255 - theirs).square().mean().item<double>();
         CHECK(10 * std::log10(255 * 255 / std::max(error, 1e-9)) > 56);
     }
 }

@@ -189,7 +189,7 @@ TEST_CASE("names may hold anything a file system takes") {
         INFO(name);
         std::filesystem::rename(folder / "in.mkv", folder / name);
         const auto done =
-            shell(folder, "for f in *; do copy --out=\"$f.2.mkv\" --codec ffv1 -- \"$f\"; done");
+            shell(folder, R"(for f in *; do copy --out="$f.2.mkv" --codec ffv1 -- "$f"; done)");
         INFO(done.error);
         CHECK(done.code == 0);
         CHECK(names_in(folder).size() == 2);

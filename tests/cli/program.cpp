@@ -36,6 +36,7 @@ std::string read_text(const std::filesystem::path& path) {
         setenv("WEFT_MODELS", models.c_str(), 1);
     }
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (const auto& argument : command) {
         arguments.push_back(const_cast<char*>(argument.c_str()));
     }

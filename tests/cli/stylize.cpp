@@ -147,7 +147,7 @@ TEST_CASE("bad input gives one clear line, its exit code, and nothing under OUT"
                                 {"-f", "lavfi", "-i", "sine=440:d=1", "-g", "5"});
     const auto at = [&](const std::string& name) { return (folder / name).string(); };
     std::ofstream(folder / "text.mp4") << "This is a letter, not a film.\n";
-    std::ofstream(folder / "empty.mp4");
+    std::ofstream(folder / "empty.mp4") << "";
     REQUIRE(
         tool({"ffmpeg", "-v", "error", "-i", clip, "-vn", "-c", "copy", at("sound.mp4")}).code ==
         0);
@@ -242,7 +242,7 @@ TEST_CASE("Ctrl-C ends a run with 130 and leaves nothing but finished work") {
     const auto out = folder / "out.mp4";
     const auto interrupted = [&](const std::filesystem::path& awaited) {
         bool sent = false;
-        const auto done =
+        auto done =
             weft_program({.arguments = {"stylize", in, "-p", "x", "-o", out.string(), "--threads",
                                         "1", "--steps", "50", "--segment-frames", "16"},
                           .models = tiny_shelf(),
@@ -285,11 +285,10 @@ double peak_bytes(const TemporaryFolder& folder, int frames, const std::string& 
 
 TEST_CASE("deflicker steadies a clip and keeps the rest") {
     const TemporaryFolder folder;
-    const auto in = make_clip(folder / "in.mkv", "testsrc2=s=96x64:r=25:d=0.04,loop=loop=11:size=1",
-                              {"-vf",
-                               "geq=lum='lum(X,Y)*(0.9+0.1*mod(N,2))':cb='cb(X,Y)':cr="
-                               "'cr(X,Y)'",
-                               "-c:v", "ffv1", "-pix_fmt", "yuv444p"});
+    const auto in =
+        make_clip(folder / "in.mkv", "testsrc2=s=96x64:r=25:d=0.04,loop=loop=11:size=1",
+                  {"-vf", "geq=lum='lum(X,Y)*(0.9+0.1*mod(N,2))':cb='cb(X,Y)':cr='cr(X,Y)'", "-c:v",
+                   "ffv1", "-pix_fmt", "yuv444p"});
     const auto out = (folder / "out.mkv").string();
     const auto steady = [&](const std::vector<std::string>& more) {
         std::vector<std::string> arguments{"deflicker", in, "-o", out, "-y", "--codec", "ffv1"};

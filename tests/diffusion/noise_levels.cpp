@@ -16,6 +16,7 @@ ScheduleConfig config_of(const std::string& json) {
 
 std::vector<double> times(const std::vector<NoiseStep>& steps) {
     std::vector<double> out;
+    out.reserve(steps.size());
     for (const NoiseStep& step : steps) out.push_back(step.from.t);
     return out;
 }

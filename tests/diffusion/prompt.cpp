@@ -126,7 +126,7 @@ TEST_CASE("one's own words are found as words, whole and longest first", "[promp
     };
     CHECK(ids("a<b>c, MY ball") == std::vector<int64_t>{900, 901, 902});
     CHECK(ids("my-b my-c") == std::vector<int64_t>{903, 901, 902});
-    CHECK(ids("enemy myth \xc3\xa9my") == std::vector<int64_t>{});
+    CHECK(ids("enemy myth \xc3\xa9my").empty());
     const auto weighted = chunk_prompt(tokenizer, "a (my:2)", added).front();
     CHECK(weighted.weights[1] == 1);
     CHECK(weighted.weights[2] == 2);

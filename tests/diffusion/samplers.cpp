@@ -105,7 +105,7 @@ TEST_CASE("solvers of third order beat those of second, those beat the first") {
         SamplerOptions options;
         options.solver.order = order;
         const torch::Tensor end = sample(sampler, gaussian_denoise, x, steps, options);
-        const double error =
+        const auto error =
             (end - exact_end(x, steps.front().from, steps.back().to)).abs().max().item<double>();
         INFO(order);
         CHECK(error < last / 2);
@@ -129,7 +129,7 @@ TEST_CASE("every sampler ends at the mean of a denoiser that knows the picture")
                                              with_noise(sampler, schedule, {2, 4, 3, 5}));
             // PNDM, DEIS and TCD end a little before sigma 0.
             const NoiseLevel& last = steps.back().to;
-            const double rest = (end - picture * last.alpha).abs().max().item<double>();
+            const auto rest = (end - picture * last.alpha).abs().max().item<double>();
             CHECK(rest <= 1e-3 + 5 * last.sigma);
         }
 }
@@ -215,7 +215,7 @@ TEST_CASE("less eta keeps more of where x came from") {
             options.eta = eta;
             const auto steps = even_steps(sampler, 30, 2, -2);
             const torch::Tensor end = sample(sampler, gaussian_denoise, x, steps, options);
-            const double kept =
+            const auto kept =
                 torch::corrcoef(torch::stack({x.flatten(), end.flatten()}))[0][1].item<double>();
             INFO(sampler.name << " " << eta);
             CHECK(kept > last + 0.05);

@@ -108,6 +108,26 @@ TEST_CASE("what composed flow is off by is found and corrected") {
     CHECK(mean_inside(distance(coarse.offset, truth)) < 0.1);
 }
 
+TEST_CASE("on large pictures, which are shrunk to look for motion, it is found as well") {
+    constexpr int64_t tall = 2 * height;
+    constexpr int64_t wide = 2 * width;
+    const auto frame = texture(tall, wide, 18.4, -6.2);
+    const auto key = texture(tall, wide);
+    const auto near = [](double dx, double dy) {
+        const auto offset = shift(tall, wide, dx, dy);
+        return FlowField{offset, in_bounds(offset)};
+    };
+    const auto truth = shift(tall, wide, 18.4, -6.2);
+    const auto error = [&](int64_t shrink) {
+        const LongFlow flow({.shrink = shrink});
+        const auto found = flow(frame, key, near(17.2, -5.4), near(-17.2, 5.4));
+        CHECK(mean_inside(found.valid) > 0.98);
+        return mean_inside(distance(found.offset, truth));
+    };
+    CHECK(error(1) < 0.1);
+    CHECK(error(2) < 0.15);
+}
+
 TEST_CASE("what nothing leads back from, or what looks different, is not valid") {
     const auto frame = texture(height, width, 3, 0);
     auto key = texture(height, width);

@@ -100,7 +100,7 @@ std::vector<Row> timing_rows() {
         {"t-vfr.mp4", plain + some + fast + "-bf 2 -c:a copy", "mp4", good},
         {"t-vfr2.mp4", plain + some + fast + "-c:a copy", "mkv", good, {}, 0.0011},
         {"t-pause.mkv",
-         plain + " -vf \"setpts=PTS+gt(N\\,5)*0.7/TB\" -vsync vfr" + fast,
+         plain + R"( -vf "setpts=PTS+gt(N\,5)*0.7/TB" -vsync vfr)" + fast,
          "mkv",
          good,
          {},
@@ -180,8 +180,16 @@ std::vector<Row> alpha_rows() {
     };
 }
 
-Row colour_row(const std::string& format, const std::string& tags, const WriteOptions& options,
-               const std::string& out, const std::string& after, double least_db) {
+/// What a clip is written as, and what must come of it.
+struct Written {
+    WriteOptions options;
+    std::string ending;
+    std::string format;
+    double least_db;
+};
+
+Row colour_row(const std::string& format, const std::string& tags, const Written& written) {
+    const auto& [options, out, after, least_db] = written;
     std::string name = c10::str("c-", format, "-", options.codec, "-");
     for (const char c : tags) name += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
     return {
@@ -206,24 +214,24 @@ std::vector<Row> colour_rows() {
     const double lossless = 100;
     std::vector<Row> rows;
     for (const std::string& tag : {hd, sd, pal, std::string()})
-        rows.push_back(colour_row("yuv420p", tag, same, "mkv", "yuv420p", lossless));
-    rows.push_back(colour_row("yuv422p10le", uhd, same, "mkv", "yuv422p10le", lossless));
-    rows.push_back(colour_row("yuv420p10le", pq, same, "mkv", "yuv420p10le", lossless));
-    rows.push_back(colour_row("yuv444p12le", uhd, same, "mkv", "yuv444p12le", lossless));
-    rows.push_back(colour_row("yuv420p16le", hd, same, "mkv", "yuv420p16le", lossless));
-    rows.push_back(colour_row("gbrp10le", "", same, "mkv", "gbrp10le", lossless));
-    rows.push_back(colour_row("gbrp16le", "", same, "mkv", "gbrp16le", lossless));
-    rows.push_back(colour_row("bgr0", "", same, "mkv", "bgr0", lossless));
-    rows.push_back(colour_row("gray", "", same, "mkv", "yuv444p", lossless));
+        rows.push_back(colour_row("yuv420p", tag, {same, "mkv", "yuv420p", lossless}));
+    rows.push_back(colour_row("yuv422p10le", uhd, {same, "mkv", "yuv422p10le", lossless}));
+    rows.push_back(colour_row("yuv420p10le", pq, {same, "mkv", "yuv420p10le", lossless}));
+    rows.push_back(colour_row("yuv444p12le", uhd, {same, "mkv", "yuv444p12le", lossless}));
+    rows.push_back(colour_row("yuv420p16le", hd, {same, "mkv", "yuv420p16le", lossless}));
+    rows.push_back(colour_row("gbrp10le", "", {same, "mkv", "gbrp10le", lossless}));
+    rows.push_back(colour_row("gbrp16le", "", {same, "mkv", "gbrp16le", lossless}));
+    rows.push_back(colour_row("bgr0", "", {same, "mkv", "bgr0", lossless}));
+    rows.push_back(colour_row("gray", "", {same, "mkv", "yuv444p", lossless}));
     rows.push_back(
-        colour_row("yuv420p10le", pq, {.codec = "h265", .crf = 2}, "mp4", "yuv420p10le", 45));
+        colour_row("yuv420p10le", pq, {{.codec = "h265", .crf = 2}, "mp4", "yuv420p10le", 45}));
     rows.push_back(
-        colour_row("yuv444p12le", uhd, {.codec = "h265", .crf = 2}, "mp4", "yuv420p12le", 30));
-    rows.push_back(colour_row("yuv422p10le", hd, {.codec = "prores"}, "mov", "yuv422p10le", 34));
+        colour_row("yuv444p12le", uhd, {{.codec = "h265", .crf = 2}, "mp4", "yuv420p12le", 30}));
+    rows.push_back(colour_row("yuv422p10le", hd, {{.codec = "prores"}, "mov", "yuv422p10le", 34}));
     rows.push_back(
-        colour_row("yuv444p10le", hd, {.codec = "prores4444"}, "mov", "yuv444p12le", 37));
-    rows.push_back(colour_row("yuv420p", hd, {.codec = "av1", .crf = 5}, "mp4", "yuv420p", 38));
-    rows.push_back(colour_row("yuv420p", sd, {.codec = "raw"}, "mkv", "yuv420p", lossless));
+        colour_row("yuv444p10le", hd, {{.codec = "prores4444"}, "mov", "yuv444p12le", 37}));
+    rows.push_back(colour_row("yuv420p", hd, {{.codec = "av1", .crf = 5}, "mp4", "yuv420p", 38}));
+    rows.push_back(colour_row("yuv420p", sd, {{.codec = "raw"}, "mkv", "yuv420p", lossless}));
     return rows;
 }
 

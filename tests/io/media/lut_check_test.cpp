@@ -60,7 +60,7 @@ TEST_CASE("tables whose size is absurd or not what they hold are refused") {
         {"cube", "LUT_3D_SIZE 2\n" + lines(8, "0 0 x")},
         {"cube", "LUT_1D_SIZE 65537\n"},
         {"cube", std::string(5000, ' ') + "LUT_1D_SIZE 2\n"},
-        {"cube", std::string("LUT_1D_SIZE 2\n0 0 0\n0 0 0\0\n", 28)},
+        {"cube", std::string("LUT_1D_SIZE 2\n0 0 0\n0 0 0\0\n", 27)},
         {"spi1d", head + "Length 4000000000\nComponents 3\n{\n}\n"},
         {"spi1d", head + "Length 2\nComponents 4\n{\n0 0 0 0\n0 0 0 0\n}\n"},
         {"spi1d", head + "Length 2\nLength 3\nComponents 1\n{\n0\n0\n}\n"},
