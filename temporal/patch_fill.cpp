@@ -15,6 +15,7 @@ constexpr int radius = 2;  // of a patch
 constexpr int side = 2 * radius + 1;
 constexpr int channels = 8;  // source RGB, 0, edit RGB, 0: a power of two for the vector unit
 constexpr int edit_channel = 4;
+constexpr int row_bytes = side * channels;  // of a patch
 
 uint8_t as_byte(float value) {
     // Half code values, rounded up to whole ones.
@@ -121,7 +122,7 @@ class Level {
             }
         }
         matches_.resize(pixels_.size());
-        for (int i = 0; i < side * channels; ++i) {
+        for (int i = 0; i < row_bytes; ++i) {
             weights_[i] = static_cast<int16_t>(i % channels < edit_channel ? guide : 1);
         }
     }
@@ -209,7 +210,7 @@ class Level {
     int row_error(const uint8_t* own, const uint8_t* other) const {
         // Products of 16 bits: what the vector unit sums in one instruction.
         int sum = 0;
-        for (int i = 0; i < side * channels; ++i) {
+        for (int i = 0; i < row_bytes; ++i) {
             const auto difference = static_cast<int16_t>(own[i] - other[i]);
             const auto weighted = static_cast<int16_t>(difference * weights_[i]);
             sum += int{difference} * int{weighted};
@@ -291,8 +292,8 @@ class Level {
     Pair target_;
     std::vector<Pair> exemplars_;
     int guide_;
-    std::array<int16_t, side * channels> weights_{};  // of a patch's row
-    std::vector<Pixel> pixels_;                       // the holes, row by row
+    std::array<int16_t, row_bytes> weights_{};  // of a patch's row
+    std::vector<Pixel> pixels_;                 // the holes, row by row
     std::vector<int> place_;      // [h w] a pixel's place in pixels_, -1 outside of holes
     std::vector<Match> matches_;  // of pixels_
 };
