@@ -79,15 +79,15 @@ torch::Tensor LowRank::change(const torch::Tensor& x) const {
     return raised(torch::linear(x, down_.flatten(1)));
 }
 
-torch::Tensor LowRank::onto(torch::Tensor y, const torch::Tensor& x) const {
-    return sum(std::move(y), change(x));
+torch::Tensor LowRank::onto(const torch::Tensor& y, const torch::Tensor& x) const {
+    return sum(y, change(x));
 }
 
-torch::Tensor LowRank::onto_map(torch::Tensor y, const torch::Tensor& x, int64_t stride,
+torch::Tensor LowRank::onto_map(const torch::Tensor& y, const torch::Tensor& x, int64_t stride,
                                 int64_t padding) const {
     const torch::Tensor hidden = torch::conv2d(x, down_, {}, stride, padding);  // [rows, r, h', w']
     const torch::Tensor change = raised(hidden.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
-    return sum(std::move(y), change);
+    return sum(y, change);
 }
 
 }  // namespace weft

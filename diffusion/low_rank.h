@@ -48,9 +48,9 @@ class LowRank {
     /// What it adds to a linear layer: x [rows, ..., in] -> [rows, ..., out].
     torch::Tensor change(const torch::Tensor& x) const;
     /// y [rows, ..., out] of a linear layer with its change; y is used up.
-    torch::Tensor onto(torch::Tensor y, const torch::Tensor& x) const;
+    torch::Tensor onto(const torch::Tensor& y, const torch::Tensor& x) const;
     /// y [rows, out, h', w'] of a convolution with its change; y is used up.
-    torch::Tensor onto_map(torch::Tensor y, const torch::Tensor& x, int64_t stride,
+    torch::Tensor onto_map(const torch::Tensor& y, const torch::Tensor& x, int64_t stride,
                            int64_t padding) const;
 
   private:
