@@ -51,8 +51,7 @@ struct LongFlowOptions {
 /// result is valid where it stays in bounds, the way back agrees (Sundaram et al. 2010) and the
 /// pictures look alike, again with borders at the frame's edges.
 ///
-/// 65 to 95 ms at 512x288 on one core beside other work. Deterministic. Thread-safe:
-/// yes (const).
+/// Deterministic. Thread-safe: yes (const).
 class LongFlow {
   public:
     explicit LongFlow(const LongFlowOptions& options = {});
