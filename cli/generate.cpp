@@ -110,7 +110,8 @@ void add_generate(CLI::App& command, Context& context) {
     add_plan_options(
         command, options,
         {"strength", "image_guidance", "from", "to", "ocio", "colorspace", "codec", "crf", "preset",
-         "noise", "noise_share", "mode", "key_every", "detail", "segment_frames"});
+         "noise", "noise_share", "mode", "key_every", "detail", "shape_fusion", "anchor_style",
+         "plug_and_play", "source_prompt", "segment_frames"});
     command.footer([&context] { return model_help(context); });
     command.callback([options, &context] { generate(*options, context); });
 }

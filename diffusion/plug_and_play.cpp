@@ -33,10 +33,16 @@ Injection plug_and_play(const DiffusionModel& model, const torch::Tensor& latent
     TORCH_CHECK(!steps.empty(), "plug-and-play of no steps");
     const TextCondition text = model.encode_text({options.text});
     const Prediction prediction = model.schedule().config().prediction;
+    const Denoise denoise = [inner = model.denoise({.text = text, .negative = {}}),
+                             &on_call = options.on_call](const torch::Tensor& x,
+                                                         const NoiseLevel& level) {
+        if (on_call)
+            on_call();
+        return inner(x, level);
+    };
     const torch::Tensor clean = latents.to(torch::kFloat32);
-    return {.source = SourcePath(clean, steps,
-                                 inverted(model.denoise({.text = text, .negative = {}}), clean,
-                                          steps, prediction, options.rows_per_call)),
+    return {.source = SourcePath(
+                clean, steps, inverted(denoise, clean, steps, prediction, options.rows_per_call)),
             .text = text,
             .steps = {steps.begin(), steps.end()},
             .features = options.features,

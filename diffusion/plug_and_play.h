@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <span>
 #include <string>
 
@@ -16,6 +17,8 @@ struct PlugAndPlayOptions {
     double features = 0.8;      // see Injection
     double maps = 0.5;          // see Injection
     int64_t rows_per_call = 0;  // frames of one network call of the inversion; 0: all
+    /// Before each of those calls; what it throws ends the inversion.
+    std::function<void()> on_call = {};
 };
 
 /// Inverts source frames by DDIM (no guidance) and says what an edit of them takes from them. For

@@ -5,6 +5,8 @@
 #include <map>
 #include <optional>
 
+#include "diffusion/plug_and_play.h"
+#include "diffusion/x0_rules.h"
 #include "temporal/guided_upsample.h"
 #include "video/plan_lora.h"
 #include "video/resample.h"
@@ -65,6 +67,15 @@ void check(const FrameBatch& batch, const Size& size) {
         "frames of shape ", batch.pictures.sizes(), ", expected ", size.width, "x", size.height);
     TORCH_CHECK(batch.time_s.size() == batch.index.size(), batch.size(), " frames but ",
                 batch.time_s.size(), " times");
+}
+
+/// A flow of content size on the grid of the padded picture's latents; what is padded is invalid.
+FlowField on_latents(const FlowField& way, const Fit& fit, int64_t downscale) {
+    const std::vector<int64_t> margin{0, fit.padded.width - fit.content.width, 0,
+                                      fit.padded.height - fit.content.height};
+    return resized(
+        {torch::constant_pad_nd(way.offset, margin), torch::constant_pad_nd(way.valid, margin)},
+        fit.padded.height / downscale, fit.padded.width / downscale);
 }
 
 }  // namespace
@@ -166,12 +177,13 @@ torch::Tensor Editor::edit_at(const FrameBatch& small, double strength,
     }
     const auto pictures = small.pictures.to(model_->placement().device);  // [n, 3, content]
     const auto source = encoded(pictures, watch);                         // [n, c, h/8, w/8]
-    const auto latents = denoised(source, small, strength, std::nullopt, watch);
+    const auto latents = denoised(source, small, strength, {}, watch);
     return with_rest(decoded(latents, watch), source, pictures, strength, watch);
 }
 
 torch::Tensor Editor::edit_linked(const FrameBatch& small, const FrameLinks& links, int64_t first,
-                                  const RenderWatch& watch) const {
+                                  const RenderWatch& watch,
+                                  const std::optional<RowPull>& pull) const {
     const torch::InferenceMode no_gradients;
     check(small, job_.fit.content);
     const double strength = job_.strength(small.time_s.back());
@@ -187,7 +199,7 @@ torch::Tensor Editor::edit_linked(const FrameBatch& small, const FrameLinks& lin
         sources.push_back(encoded(pictures.slice(0, i, i + 1), watch));
     }
     const auto source = torch::cat(sources);
-    const auto latents = denoised(source, rows, strength, links, watch);
+    const auto latents = denoised(source, rows, strength, {links, pull}, watch);
     std::vector<torch::Tensor> edited;
     for (int64_t i = first; i < rows.size(); ++i) {
         edited.push_back(with_rest(decoded(latents.slice(0, i, i + 1), watch),
@@ -244,18 +256,63 @@ torch::Tensor Editor::finish(const FrameBatch& batch, const torch::Tensor& small
 }
 
 torch::Tensor Editor::denoised(const torch::Tensor& source, const FrameBatch& batch,
-                               double strength, const std::optional<FrameLinks>& links,
-                               const RenderWatch& watch) const {
+                               double strength, const Ties& ties, const RenderWatch& watch) const {
     const StageClock::Lap lap(watch.clock, Stage::denoise);
     const auto steps = steps_for_strength(*model_, job_, strength);
-    const auto noise =
-        draw_noise(job_, NoisePurpose::start, 0, batch.index, source.sizes().slice(1))
-            .to(source.device());
-    const auto start = add_noise(source, noise, steps.front().from);
     auto steered = conditioning(source, batch);
-    steered.links = links;
-    return sample(*job_.sampler, model_->denoise(steered), start, steps,
+    steered.links = ties.links;
+    torch::Tensor start;  // [n, c, h, w]
+    if (*job_.plan.plug_and_play > 0) {
+        steered.injection =
+            injection(source, steps, ties.links ? ties.links->rows_per_call : 0, watch);
+        start = steered.injection->source.at(steps.front().from);
+    } else {
+        const auto noise =
+            draw_noise(job_, NoisePurpose::start, 0, batch.index, source.sizes().slice(1));
+        start = add_noise(source, noise.to(source.device()), steps.front().from);
+    }
+    return sample(*job_.sampler, tied(model_->denoise(steered), ties, steps), start, steps,
                   run_options(job_, model_->schedule(), batch.index, source, watch));
+}
+
+Denoise Editor::tied(Denoise denoise, const Ties& ties, std::span<const NoiseStep> steps) const {
+    if (ties.pull && *job_.plan.shape_fusion > 0) {
+        const auto way = on_latents(ties.pull->way, job_.fit, model_->traits().downscale);
+        const auto pull = [offset = way.offset, row = ties.pull->row](const torch::Tensor& x0) {
+            return warp(x0.index_select(0, row.to(x0.device())), offset.to(x0.device()));
+        };
+        denoise = shapes_fused(std::move(denoise),
+                               {.pull = pull,
+                                .mask = way.valid.to(torch::kFloat32),
+                                .range = {0, *job_.plan.shape_fusion}},
+                               steps);
+    }
+    if (ties.links && *job_.plan.anchor_style > 0) {
+        const int64_t rows = ties.links->sees.size(0);
+        denoise = styled_as_anchor(
+            std::move(denoise),
+            {.anchors = torch::zeros({rows}, torch::kInt64), .strength = *job_.plan.anchor_style},
+            steps);
+    }
+    return denoise;
+}
+
+/// What edits of these latents [n, c, h, w] take from the frames themselves.
+Injection Editor::injection(const torch::Tensor& source, std::span<const NoiseStep> steps,
+                            int64_t rows_per_call, const RenderWatch& watch) const {
+    // Of 50 steps the paper injects features at 40 and attention at 25.
+    constexpr double maps_to_features = 25.0 / 40;
+    const double share = *job_.plan.plug_and_play;
+    return plug_and_play(*model_, source, steps,
+                         {.text = job_.plan.source_prompt,
+                          .features = share,
+                          .maps = share * maps_to_features,
+                          .rows_per_call = rows_per_call,
+                          .on_call = [&watch] {
+                              if (watch.on_pause) {
+                                  watch.on_pause("invert");
+                              }
+                          }});
 }
 
 Conditioning Editor::conditioning(const torch::Tensor& source, const FrameBatch& batch) const {

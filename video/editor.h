@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "diffusion/model.h"
+#include "temporal/flow.h"
 #include "video/job.h"
 #include "video/stages.h"
 
@@ -33,8 +34,9 @@ struct RenderWatch {
     StageClock* clock = nullptr;
     /// After each denoising step; what it throws ends the render.
     std::function<void()> on_step = {};
-    /// From time to time where nothing is denoised; what it throws ends the work.
-    std::function<void()> on_pause = {};
+    /// From time to time where nothing is denoised, with what is done instead; what it throws ends
+    /// the work.
+    std::function<void(const char* stage)> on_pause = {};
 };
 
 /// What the plan's curves say at a time: edits of one frame at equal moments are equal.
@@ -44,6 +46,14 @@ struct Moment {
     std::vector<float> loras = {};
 
     friend bool operator==(const Moment&, const Moment&) = default;
+};
+
+/// What rows that are edited together take from one another while shapes are decided, see
+/// ShapeFusion.
+struct RowPull {
+    torch::Tensor row;  // [n] i64: the row that each row is pulled to
+    /// n, of content size: leads from each row's picture to that row's; valid where it is pulled.
+    FlowField way;
 };
 
 /// The heart of weft: a pure function from source frames to edited frames. The same frame numbers,
@@ -71,9 +81,11 @@ class Editor {
     /// to the strength of the last one, and the first row, the shot's anchor, to its prompt.
     /// @param small the references first, then the others
     /// @param first the first row that is wanted; its strength is that of all rows after it
+    /// @param pull  used for the plan's `shape_fusion`
     /// @return [n - first, 3, content] on the CPU
     torch::Tensor edit_linked(const FrameBatch& small, const FrameLinks& links, int64_t first,
-                              const RenderWatch& watch = {}) const;
+                              const RenderWatch& watch = {},
+                              const std::optional<RowPull>& pull = std::nullopt) const;
 
     /// Brings edits to the source's size: enlarged, guided by the source as far as the plan's
     /// `detail` says (guided_upsample.h), and with (1 - strength) of what the source lost when it
@@ -95,11 +107,21 @@ class Editor {
     torch::Tensor edit_at(const FrameBatch& small, double strength, const RenderWatch& watch) const;
     torch::Tensor encoded(const torch::Tensor& pictures, const RenderWatch& watch) const;
     torch::Tensor decoded(const torch::Tensor& latents, const RenderWatch& watch) const;
+
+    /// What ties rows that are denoised together.
+    struct Ties {
+        std::optional<FrameLinks> links;
+        std::optional<RowPull> pull;
+    };
+
     torch::Tensor denoised(const torch::Tensor& source, const FrameBatch& batch, double strength,
-                           const std::optional<FrameLinks>& links, const RenderWatch& watch) const;
+                           const Ties& ties, const RenderWatch& watch) const;
+    Denoise tied(Denoise denoise, const Ties& ties, std::span<const NoiseStep> steps) const;
     torch::Tensor with_rest(const torch::Tensor& edited, const torch::Tensor& source,
                             const torch::Tensor& pictures, double strength,
                             const RenderWatch& watch) const;
+    Injection injection(const torch::Tensor& source, std::span<const NoiseStep> steps,
+                        int64_t rows_per_call, const RenderWatch& watch) const;
     Conditioning conditioning(const torch::Tensor& source, const FrameBatch& batch) const;
 
     std::shared_ptr<const DiffusionModel> model_;

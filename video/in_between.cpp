@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 
 #include "diffusion/frame_links.h"
 #include "temporal/long_flow.h"
@@ -14,7 +15,7 @@ namespace {
 
 void pause(const RenderWatch& watch) {
     if (watch.on_pause) {
-        watch.on_pause();
+        watch.on_pause("propagate");
     }
 }
 
@@ -64,6 +65,30 @@ FrameBatch references_of(const KeyInterval& interval) {
                : FrameBatch::joined({interval.anchor, interval.before.frame, interval.after.frame});
 }
 
+/// Frames are pulled to the nearer key frame, along the joined motion between; the references to
+/// nothing. The key frames are the last two references.
+RowPull pull_to_keys(const KeyInterval& interval, int64_t references,
+                     std::span<const int64_t> places) {
+    const Size size{interval.frames.pictures.size(3), interval.frames.pictures.size(2)};
+    const auto from_first = joined_from_first(interval.motion);
+    const auto to_last = joined_to_last(interval.motion);
+    auto none = identity_flow(references, size.height, size.width);
+    std::vector<torch::Tensor> offsets{none.offset};
+    std::vector<torch::Tensor> valid{torch::zeros_like(none.valid)};
+    std::vector<int64_t> rows(static_cast<size_t>(references));
+    std::iota(rows.begin(), rows.end(), 0);
+    for (const int64_t i : places) {
+        const bool early = 2 * (i + 1) <= interval.frames.size() + 1;
+        const auto way = resized(early ? from_first[static_cast<size_t>(i)].backward
+                                       : to_last[static_cast<size_t>(i + 1)].forward,
+                                 size.height, size.width);
+        offsets.push_back(way.offset);
+        valid.push_back(way.valid);
+        rows.push_back(references - (early ? 2 : 1));
+    }
+    return {torch::tensor(rows), {torch::cat(offsets), torch::cat(valid)}};
+}
+
 /// Every frame denoised, linked to the key frames. Frames of one strength run together.
 torch::Tensor linked(const Editor& editor, const KeyInterval& interval, FrameLinks::Way way,
                      const RenderWatch& watch) {
@@ -78,9 +103,13 @@ torch::Tensor linked(const Editor& editor, const KeyInterval& interval, FrameLin
         const FrameBatch frames = interval.frames.select(places);
         auto links = shot_links(way, references.index, frames.index);
         links.rows_per_call = editor.job().batch;
+        std::optional<RowPull> pull;
+        if (*editor.job().plan.shape_fusion > 0) {
+            pull = pull_to_keys(interval, references.size(), places);
+        }
         result.index_copy_(0, torch::tensor(places),
                            editor.edit_linked(FrameBatch::joined({references, frames}), links,
-                                              references.size(), watch));
+                                              references.size(), watch, pull));
     }
     return result;
 }

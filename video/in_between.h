@@ -26,7 +26,7 @@ struct KeyInterval {
     KeyFrame after;
     FrameBatch frames;  // those between, one place after the other; at least one
     /// Motion between neighbours from `before` over the frames to `after`, frames + 1 of them, on
-    /// any grid over the whole picture; empty for modes that do not ask for motion.
+    /// any grid over the whole picture; empty where nothing asks for motion.
     std::vector<FlowPair> motion;
 };
 
@@ -36,7 +36,7 @@ struct InBetween {
     const char* name;
     const char* help;  // a few words
     bool keys;         // there are key frames; without them frames are edited on their own
-    bool motion;       // KeyInterval::motion is used
+    bool motion;       // KeyInterval::motion is used, by others only for the plan's shape_fusion
     /// [frames, 3, content]; null where there are no key frames.
     torch::Tensor (*make)(const Editor& editor, const KeyInterval& interval,
                           const RenderWatch& watch);

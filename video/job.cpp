@@ -47,6 +47,9 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.guidance_rescale, 0.0);
     fill(plan.cache_every, int64_t{1});
     fill(plan.merge_tokens, 0.0);
+    fill(plan.shape_fusion, 0.0);
+    fill(plan.anchor_style, 0.0);
+    fill(plan.plug_and_play, 0.0);
     fill(plan.steps, traits.defaults.steps);
     fill(plan.sampler, traits.defaults.sampler);
     fill(plan.seed, int64_t{0});
@@ -120,6 +123,22 @@ void check_noise(const Job& job, Problems& problems) {
 void check_color(const Plan& plan, Problems& problems) {
     if (!plan.ocio.empty() && plan.colorspace.empty()) {
         problems.emplace_back("ocio: name the clip's space of that configuration with colorspace");
+    }
+}
+
+void check_injection(const Plan& plan, const ModelTraits& traits, Problems& problems) {
+    if (*plan.plug_and_play == 0) {
+        return;
+    }
+    if (traits.beside != Beside::nothing) {
+        problems.push_back(c10::str("plug_and_play: ", traits.name,
+                                    " is fed more than a prompt; leave it at 0, or take a model "
+                                    "that is not"));
+    }
+    if (*plan.cache_every > 1 || *plan.merge_tokens > 0) {
+        problems.emplace_back(
+            "plug_and_play: injects into layers that cache_every and merge_tokens skip or merge; "
+            "leave those out");
     }
 }
 
@@ -229,6 +248,7 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     check_range(job, source, problems);
     check_noise(job, problems);
     check_color(job.plan, problems);
+    check_injection(job.plan, traits, problems);
     set_mode(job, choices, problems);
     take_loras(job, problems);
     throw_problems(problems);

@@ -25,7 +25,9 @@ torch::Tensor KeyEditor::operator()(const FrameBatch& key, const RenderWatch& wa
     if (anchor_.index == key.index) {
         return anchor.picture;
     }
-    if (anchor.bank->complete()) {
+    // The anchor's colours at every step are not in the bank.
+    const bool styled = *editor_.job().plan.anchor_style > 0;
+    if (anchor.bank->complete() && !styled) {
         return editor_.edit_linked(key, seeing(anchor.bank, 1, 1), 0, watch);
     }
     const auto rows = FrameBatch::joined({anchor_, key});

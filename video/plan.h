@@ -44,6 +44,10 @@ struct Plan {
     std::string colorspace;
     std::string mode;
     std::optional<int64_t> key_every;  // not set: by the motion
+    std::optional<double> shape_fusion;
+    std::optional<double> anchor_style;
+    std::optional<double> plug_and_play;
+    std::string source_prompt;
     std::optional<double> detail;
     std::string from;
     std::string to;

@@ -110,8 +110,9 @@ void ProgressTeller::tell() {
 }
 
 RenderWatch ProgressTeller::watch(StageClock& clock) {
-    return {
-        .clock = &clock, .on_step = [this] { step(); }, .on_pause = [this] { pause("propagate"); }};
+    return {.clock = &clock,
+            .on_step = [this] { step(); },
+            .on_pause = [this](const char* stage) { pause(stage); }};
 }
 
 WriteOptions write_options(const Job& job, const StreamInfo& info, const Time& first,

@@ -80,7 +80,7 @@ FrameBatch SegmentRenderer::read_small(FrameSource& frames, int64_t count) const
         part.pictures = editor_.shrunk(part.pictures);
         parts.push_back(std::move(part));
         if (watch_.on_pause) {
-            watch_.on_pause();
+            watch_.on_pause("propagate");
         }
     }
     return parts.empty() ? FrameBatch{} : FrameBatch::joined(parts);
@@ -101,8 +101,9 @@ KeyFrame SegmentRenderer::key_frame(int64_t place, FrameBatch frame) {
 
 /// Motion into the places after `first` up to `last`.
 std::vector<FlowPair> SegmentRenderer::motion(int64_t first, int64_t last) const {
+    const bool wanted = mode_.motion || *editor_.job().plan.shape_fusion > 0;
     std::vector<FlowPair> steps;
-    for (int64_t place = first + 1; mode_.motion && place <= last; ++place) {
+    for (int64_t place = first + 1; wanted && place <= last; ++place) {
         const auto& frame = work_.analysis->list()[static_cast<size_t>(place)];
         steps.push_back(work_.analysis->motion_into(frame.index));
     }

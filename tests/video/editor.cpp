@@ -114,6 +114,51 @@ TEST_CASE("merged tokens are the same ones in every frame") {
     CHECK((editor(plan, {64, 48}).render(later) - merged).abs().max().item<double>() < 1e-5);
 }
 
+TEST_CASE("plug-and-play starts at the source and keeps its layout") {
+    const auto frames = pictures(2, {64, 48});
+    Plan plan = with_strength(1);
+    plan.sampler = "ddim";
+    plan.steps = 8;
+    plan.guidance = 1;
+    plan.source_prompt = "watercolor painting";
+    const auto edited = [&](double share) {
+        plan.plug_and_play = share;
+        return editor(plan, {64, 48}, TinyFamily::plain).render(batch(frames));
+    };
+    const auto painted_anew = change(edited(0), frames);
+    // Told the same, the edit walks the way back that the inversion came.
+    CHECK(change(edited(1), frames) < 0.5 * painted_anew);
+    plan.source_prompt = "a street";
+    const auto injected = edited(1);
+    CHECK(change(injected, frames) > 1e-3);
+    CHECK(change(injected, frames) < painted_anew);
+    CHECK(change(injected, edited(0.1)) > 1e-4);
+    CHECK(torch::equal(edited(1), injected));
+}
+
+TEST_CASE("plug-and-play tells its stage, and ends where that throws") {
+    Plan plan = with_strength(0.5);
+    plan.steps = 4;
+    plan.plug_and_play = 0.8;
+    int64_t calls = 0;
+    const RenderWatch watch{.on_pause = [&](const std::string& stage) {
+        CHECK(stage == "invert");
+        if (++calls == 2) {
+            throw Interrupted("here");
+        }
+    }};
+    const auto edit = editor(plan, {64, 48}, TinyFamily::plain);
+    CHECK_THROWS_AS(edit.render(batch(pictures(1, {64, 48})), watch), Interrupted);
+}
+
+TEST_CASE("plug-and-play is refused where it cannot be") {
+    Plan plan = with_strength(1);
+    plan.plug_and_play = 0.5;
+    CHECK_THROWS_WITH(editor(plan, {64, 48}), Catch::Contains("plug_and_play"));
+    plan.cache_every = 2;
+    CHECK_THROWS_WITH(editor(plan, {64, 48}, TinyFamily::plain), Catch::Contains("cache_every"));
+}
+
 TEST_CASE("pictures of any size come back at their size") {
     for (const Size size : {Size{64, 64}, Size{65, 33}, Size{17, 90}, Size{200, 101}}) {
         const auto edited = editor(with_strength(1), size).render(batch(pictures(1, size)));

@@ -11,27 +11,41 @@ using namespace weft;
 
 namespace {
 
-const std::shared_ptr<const DiffusionModel>& model() {
-    static const auto loaded = [] {
-        const TemporaryFolder folder;
-        write_tiny_model(folder.path());
-        return DiffusionModel::load(folder.path(), {"cpu", "f32"});
-    }();
-    return loaded;
+std::shared_ptr<const DiffusionModel> model(TinyFamily family) {
+    const TemporaryFolder folder;
+    write_tiny_model(folder.path(), family);
+    return DiffusionModel::load(folder.path(), {"cpu", "f32"});
 }
 
 constexpr Size size{64, 48};
 
-Editor editor(const std::string& mode, const Curve<double>& strength) {
-    Plan plan;
-    plan.prompt = Curve<std::string>::constant("watercolor painting");
-    plan.mode = mode;
-    plan.strength = strength;
+Editor editor(const Plan& plan, const std::shared_ptr<const DiffusionModel>& model) {
     StreamInfo info;
     info.width = size.width;
     info.height = size.height;
     info.frames = 100;
-    return {model(), resolve(plan, info, model()->traits(), {.rereadable = true})};
+    return {model, resolve(plan, info, model->traits(), {.rereadable = true})};
+}
+
+Plan plan_of(const std::string& mode, const Curve<double>& strength) {
+    Plan plan;
+    plan.prompt = Curve<std::string>::constant("watercolor painting");
+    plan.mode = mode;
+    plan.strength = strength;
+    return plan;
+}
+
+Editor editor(const std::string& mode, const Curve<double>& strength) {
+    static const auto loaded = model(TinyFamily::source_conditioned);
+    return editor(plan_of(mode, strength), loaded);
+}
+
+/// Of a model that is told a prompt alone, with the source's layout injected.
+Editor injecting(const std::string& mode) {
+    static const auto loaded = model(TinyFamily::plain);
+    Plan plan = plan_of(mode, Curve<double>::constant(0.8));
+    plan.plug_and_play = 0.8;
+    return editor(plan, loaded);
 }
 
 /// A soft picture with some detail that moves to the right by `shift_px`, [1, 3, h, w].
@@ -91,6 +105,68 @@ TEST_CASE("frames that stand still come out still, in every mode") {
     }
 }
 
+TEST_CASE("every mode takes a source that runs along") {
+    for (const InBetween& mode : in_between_modes()) {
+        if (!mode.keys) {
+            continue;
+        }
+        INFO(mode.name);
+        const auto edit = injecting(mode.name);
+        const auto made = mode.make(edit, interval(edit, 1), {});
+        CHECK(made.isfinite().all().item<bool>());
+        CHECK(change(made, interval(edit, 1).frames.pictures) > 1e-3);
+    }
+}
+
+TEST_CASE("a remembered first frame serves keys whose source runs along") {
+    const auto edit = injecting("propagate");
+    const auto anchor = frame(0, 0);
+    const auto key = frame(8, 8);
+    const auto rows = FrameBatch::joined({anchor, key});
+    const auto links = shot_links(FrameLinks::Way::attention, rows.index, {});
+    const auto again = edit.edit_linked(rows, links, 1, {});
+    CHECK((edit_key(edit, anchor, key) - again).abs().max().item<double>() < 1e-4);
+}
+
+TEST_CASE("fused shapes are the nearer key frame's, moved along") {
+    for (const std::string mode : {"full", "tokens"}) {
+        INFO(mode);
+        // Two latents a frame: frames 9 and 10 belong to key 8, frame 11 to key 12.
+        constexpr int64_t speed = 16;
+        Plan plan = plan_of(mode, Curve<double>::constant(1));
+        const auto far = [&](double share) {
+            plan.shape_fusion = share;
+            const auto edit = editor(plan, model(TinyFamily::source_conditioned));
+            const auto moving = interval(edit, speed);
+            const auto made = find_in_between(mode)->make(edit, moving, {});
+            const auto kept = [&](int64_t i, const KeyFrame& key, int64_t shift) {
+                // Away from the border, which the picture moves in from.
+                const auto inner = [](const torch::Tensor& x) { return x.slice(-1, 24, 40); };
+                return change(inner(made[i]), inner(key.edit[0].roll(shift, 2)));
+            };
+            return std::max(kept(0, moving.before, speed), kept(2, moving.after, -speed));
+        };
+        CHECK(far(1) < 0.5 * far(0));
+    }
+}
+
+TEST_CASE("a key frame takes its shot's colours, as far as it is told") {
+    const auto anchor = frame(0, 0);
+    auto key = frame(8, 0);
+    key.pictures = key.pictures * 0.5;
+    Plan plan = plan_of("propagate", Curve<double>::constant(1));
+    plan.steps = 8;
+    const auto loaded = model(TinyFamily::source_conditioned);
+    const auto edited = [&](double style) {
+        plan.anchor_style = style;
+        return edit_key(editor(plan, loaded), anchor, key);
+    };
+    const auto colors = [](const torch::Tensor& x) { return x.mean({2, 3}); };
+    const auto wanted = colors(editor(plan, loaded).edit(anchor));
+    CHECK(change(colors(edited(1)), wanted) < 0.5 * change(colors(edited(0)), wanted));
+    CHECK(change(colors(edited(0.5)), wanted) < change(colors(edited(0)), wanted));
+}
+
 TEST_CASE("every mode edits, and the same interval gives the same frames") {
     for (const InBetween& mode : in_between_modes()) {
         if (!mode.keys) {
@@ -147,10 +223,7 @@ TEST_CASE("enlarging an edit gives the detail back that strength leaves") {
     plan.strength = {{{0, 0.0}, {1, 0.5}}};
     plan.size = "32x24";
     plan.detail = 0;
-    StreamInfo info;
-    info.width = size.width;
-    info.height = size.height;
-    const Editor edit(model(), resolve(plan, info, model()->traits()));
+    const Editor edit = editor(plan, model(TinyFamily::source_conditioned));
     for (const double time_s : {0.0, 1.0}) {
         const FrameBatch batch{picture(0), {0}, {time_s}};
         const auto small = edit.shrunk(batch.pictures);

@@ -42,6 +42,10 @@ TEST_CASE("a plan survives being written and read") {
     plan.guidance_interval = "0.3..5";
     plan.cache_every = 2;
     plan.merge_tokens = 0.5;
+    plan.shape_fusion = 0.3;
+    plan.anchor_style = 0.5;
+    plan.plug_and_play = 0.8;
+    plan.source_prompt = "a photo of a street";
     plan.embedding = {lora + ":<a \"word\">"};
     plan.clip_skip = 2;
     plan.prediction = "v";
