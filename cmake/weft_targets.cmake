@@ -27,6 +27,7 @@ endif()
 if(WEFT_SANITIZE)
   target_compile_options(weft_flags INTERFACE -fsanitize=${WEFT_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(weft_flags INTERFACE -fsanitize=${WEFT_SANITIZE})
+  target_compile_definitions(weft_flags INTERFACE WEFT_SANITIZED)
 endif()
 target_link_libraries(weft_flags INTERFACE weft::libtorch)
 

@@ -117,6 +117,21 @@ TEST_CASE("inspect tells a model, a tensor file and a clip apart") {
     CHECK(weft_with(models, {"inspect", (models / "nothing").string()}).code == 1);
 }
 
+#ifndef WEFT_SANITIZED
+TEST_CASE("threads that wait for others let the core go, unless the user says otherwise") {
+    const auto shown = [](const std::string& environment) {
+        return tool({"bash", "-c",
+                     "env -u GOMP_SPINCOUNT -u OMP_WAIT_POLICY OMP_DISPLAY_ENV=verbose " +
+                         environment + " " WEFT_BINARY_DIR "/bin/weft 'two words' --version"})
+            .error;
+    };
+    CHECK(shown("").find("GOMP_SPINCOUNT = '1000'") != std::string::npos);
+    CHECK(shown("").find("'two words'") != std::string::npos);
+    CHECK(shown("GOMP_SPINCOUNT=77").find("GOMP_SPINCOUNT = '77'") != std::string::npos);
+    CHECK(shown("OMP_WAIT_POLICY=active").find("WAIT_POLICY = 'ACTIVE'") != std::string::npos);
+}
+#endif
+
 TEST_CASE("generate draws one picture") {
     const TemporaryFolder models;
     write_tiny_model(models / "starter");

@@ -28,16 +28,19 @@ const std::filesystem::path& shelf() {
     return folder.path();
 }
 
-/// Runs a shell line in which $WEFT is the program, in `folder`.
+/// Runs a shell line in which $WEFT is the program, in `folder`; `catches PID` says whether that
+/// process has set a handler for SIGTERM.
 Finished shell(const TemporaryFolder& folder, const std::string& line) {
     return tool(
         {"bash", "-c",
-         c10::str("cd '", folder.path().string(), "'; export WEFT_MODELS='", shelf().string(),
-                  "' OMP_NUM_THREADS=1; WEFT='", WEFT_BINARY_DIR,
-                  "/bin/weft'; copy() { \"$WEFT\" stylize -p x --strength 0 --threads 1"
-                  " --progress none \"$@\"; }; make() { ffmpeg -nostdin -v error -y -threads 1 -f"
-                  " lavfi -i testsrc2=s=96x64:r=25:d=\"$1\" \"${@:2}\"; }; ",
-                  line)});
+         c10::str(
+             "cd '", folder.path().string(), "'; export WEFT_MODELS='", shelf().string(),
+             "' OMP_NUM_THREADS=1; WEFT='", WEFT_BINARY_DIR,
+             "/bin/weft'; copy() { \"$WEFT\" stylize -p x --strength 0 --threads 1"
+             " --progress none \"$@\"; }; make() { ffmpeg -nostdin -v error -y -threads 1 -f"
+             " lavfi -i testsrc2=s=96x64:r=25:d=\"$1\" \"${@:2}\"; }; catches() { (( 0x$(sed -n"
+             " 's/^SigCgt:[[:space:]]*//p' /proc/$1/status) & 0x4000 )); }; ",
+             line)});
 }
 
 std::vector<Frame> frames_of(const std::filesystem::path& path) {
@@ -154,7 +157,9 @@ TEST_CASE("signals end a run that waits for a pipe, and leave nothing") {
         const auto done = shell(
             folder,
             c10::str("mkfifo quiet; sleep 20 > quiet & \"$WEFT\" stylize quiet -p x --strength"
-                     " 0 -o out.mkv --progress none & sleep 0.7; kill -",
+                     " 0 -o out.mkv --progress none & for i in {1..200}; do catches $! && break; "
+                     "sleep 0.05; done;"
+                     " sleep 0.3; kill -",
                      signal, " $!; wait $!; code=$?; kill %1; rm quiet; exit $code"));
         INFO(done.error);
         CHECK(done.code == 130);

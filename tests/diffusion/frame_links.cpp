@@ -233,8 +233,8 @@ TEST_CASE("a key comes to the same in every stretch it belongs to", "[links]") {
         some.source = all.source.index_select(0, torch::tensor(batch));
         const std::vector<int64_t> numbers = {0, 8, 16, 4, 12, 20};
         std::vector<int64_t> keys, others;
-        for (size_t i = 0; i < batch.size(); ++i)
-            (std::ssize(keys) < references ? keys : others).push_back(numbers[batch[i]]);
+        for (const int64_t row : batch)
+            (std::ssize(keys) < references ? keys : others).push_back(numbers[row]);
         return some.denoised(shot_links(way, keys, others));
     };
     const torch::Tensor first = denoised({0, 1, 3}, 2);      // anchor, key 8, frame 4
