@@ -93,7 +93,7 @@ std::string digest(const Shapes& shapes) {
 // A safetensors file with these shapes and no data: a hole of the right size.
 class HollowFile {
   public:
-    HollowFile(const std::map<std::string, Shapes>& components, const Shapes& more = {}) {
+    explicit HollowFile(const std::map<std::string, Shapes>& components, const Shapes& more = {}) {
         std::string header = "{";
         int64_t begin = 0;
         const auto add = [&](const std::string& name, const std::vector<int64_t>& shape) {
