@@ -191,8 +191,8 @@ torch::Tensor Conv2d::operator()(const torch::Tensor& x, const torch::Tensor& ad
     return with_branch(run(x, bias_, added), x);
 }
 
-torch::Tensor Conv2d::with_branch(torch::Tensor y, const torch::Tensor& x) const {
-    return beside_ ? beside_->onto_map(std::move(y), x, stride_, padding_) : y;
+torch::Tensor Conv2d::with_branch(const torch::Tensor& y, const torch::Tensor& x) const {
+    return beside_ ? beside_->onto_map(y, x, stride_, padding_) : y;
 }
 
 torch::Tensor Conv2d::shifted(const torch::Tensor& x, const torch::Tensor& shift) const {

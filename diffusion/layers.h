@@ -94,7 +94,7 @@ class Conv2d {
   private:
     torch::Tensor run(const torch::Tensor& x, const torch::Tensor& bias,
                       const torch::Tensor& added) const;
-    torch::Tensor with_branch(torch::Tensor y, const torch::Tensor& x) const;
+    torch::Tensor with_branch(const torch::Tensor& y, const torch::Tensor& x) const;
     torch::Tensor plain_weight() const;
 
     torch::Tensor weight_;  // plain, or of one pixel and packed as a linear layer's, [out, in]

@@ -175,6 +175,19 @@ std::vector<PlanField> edit_fields() {
          &Plan::guidance_interval,
          {},
          interval_problem},
+        {"from",
+         "Edit",
+         "T",
+         "first moment: 12.5, 1:02.5 or 90f (default: start)",
+         &Plan::from,
+         {},
+         position_problem},
+        {"to", "Edit", "T", "end, not included (default: end)", &Plan::to, {}, position_problem},
+    };
+}
+
+std::vector<PlanField> steering_fields() {
+    return {
         {"shape_fusion",
          "Edit, rare",
          "SHARE",
@@ -192,22 +205,13 @@ std::vector<PlanField> edit_fields() {
         {"plug_and_play",
          "Edit, rare",
          "SHARE",
-         "of the steps that keep the source's layout, 0 .. 1, by models of a prompt alone "
-         "(default: "
+         "of the steps that keep the source's layout, 0 .. 1; models of a prompt alone (default: "
          "0)",
          &Plan::plug_and_play,
          {0, 1}},
         {"source_prompt", "Edit, rare", "TEXT",
          "what the source shows, for --plug-and-play (default: nothing said)",
          &Plan::source_prompt},
-        {"from",
-         "Edit",
-         "T",
-         "first moment: 12.5, 1:02.5 or 90f (default: start)",
-         &Plan::from,
-         {},
-         position_problem},
-        {"to", "Edit", "T", "end, not included (default: end)", &Plan::to, {}, position_problem},
     };
 }
 
@@ -381,8 +385,8 @@ std::vector<PlanField> output_fields() {
 std::span<const PlanField> plan_fields() {
     static const std::vector<PlanField> fields = [] {
         std::vector<PlanField> all;
-        for (const auto& part :
-             {edit_fields(), model_fields(), sampling_fields(), output_fields()}) {
+        for (const auto& part : {edit_fields(), steering_fields(), model_fields(),
+                                 sampling_fields(), output_fields()}) {
             all.insert(all.end(), part.begin(), part.end());
         }
         return all;

@@ -85,7 +85,9 @@ TEST_CASE("loading holds the delivered weights and no second copy of the file") 
         largest = std::max(largest, resident_bytes() - before - (i + 1) * size * 2);
     }
     CHECK(held.back().sum(torch::kFloat32).item<float>() == static_cast<float>(size));
+#ifndef WEFT_SANITIZED  // sanitizers keep freed memory for a while
     CHECK(largest < 3 * size * 2);
+#endif
 }
 
 TEST_CASE("streamed files are the files that are written at once") {
