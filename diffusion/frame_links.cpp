@@ -11,6 +11,8 @@ namespace {
 
 // One row of `sees`.
 void check_row(const FrameLinks& links, int64_t row) {
+    if (links.sees.size(1) == 0)
+        return;
     const auto named = links.sees.accessor<int64_t, 2>()[row];
     std::set<int64_t> others;
     for (int64_t i = 0; i < named.size(0); ++i) {

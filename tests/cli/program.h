@@ -20,6 +20,13 @@ struct Finished {
     int64_t error_lines() const;
 };
 
+/// Sanitizers take several times the memory, so that bounds on it say nothing.
+#ifdef WEFT_SANITIZED
+constexpr bool memory_counts = false;
+#else
+constexpr bool memory_counts = true;
+#endif
+
 /// How to run a program.
 struct Running {
     std::vector<std::string> arguments;
