@@ -18,6 +18,7 @@ from pathlib import Path
 import diffusers
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, UNet2DConditionModel
+from make_references import branch_size
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -38,7 +39,7 @@ def randomise(model, seed):
             value = 0.7 * noise / parameter[0].numel() ** 0.5
         else:
             value = 0.1 * noise + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
-        parameter.data = value.half().float()
+        parameter.data = (branch_size(name) * value).half().float()
     return model.eval()
 
 

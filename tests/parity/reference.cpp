@@ -1,13 +1,9 @@
 #include "tests/parity/reference.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
-#include <string_view>
-
-#include "diffusion/packed.h"
 
 namespace weft {
 namespace {
@@ -16,30 +12,6 @@ std::filesystem::path path_of(const std::string& name) {
     return std::filesystem::path(WEFT_SOURCE_DIR) / "tests/parity/references" /
            (name + ".safetensors");
 }
-
-// Note [bf16 alone]
-// Runs that rounding takes further than 2e-2 in any implementation: that of weights and inputs
-// alone costs 1 to 2.2e-2 before anything is computed, and a nearest token may become another.
-// `library` is what diffusers 0.37 and PEFT 0.21 lose themselves on the same run in bf16, by
-// relative_error. The bound is 1.5 times that, for another draw of rounding; over 32 rows of each
-// of 19 such random networks weft's mean error was 0.93 of diffusers'.
-// On processors that oneDNN has no bf16 kernels for, a layer's product, bias and residual are
-// rounded one after another, so that errors may be twice as large; weft does not run in bf16 there
-// unless told to.
-struct RoundedRun {
-    std::string_view reference;
-    int run;
-    double library;
-};
-
-constexpr std::array<RoundedRun, 8> rounded_runs{{{"unet_sd1", 0, 0.0299},
-                                                  {"unet_sd1", 1, 0.0209},
-                                                  {"unet_odd", 2, 0.0237},
-                                                  {"unet_coupled", 1, 0.0496},
-                                                  {"unet_coupled", 3, 0.0439},
-                                                  {"loras", 12, 0.0334},
-                                                  {"loras", 13, 0.0334},
-                                                  {"loras", 15, 0.0258}}};
 
 }  // namespace
 
@@ -111,20 +83,8 @@ double Precision::error(const torch::Tensor& ours, const torch::Tensor& theirs) 
     return dtype == torch::kFloat32 ? max_error(ours, theirs) : relative_error(ours, theirs);
 }
 
-double Precision::tolerance(const std::string& reference, int run) const {
-    if (dtype == torch::kFloat32) {
-        return 1e-4;
-    }
-    for (const RoundedRun& rounded : rounded_runs) {
-        if (rounded.reference == reference && rounded.run == run) {
-            return 1.5 * rounded.library * bf16_slack();
-        }
-    }
-    return 2e-2 * bf16_slack();
-}
-
-double bf16_slack() {
-    return can_pack(torch::ones({1, 1}, torch::kBFloat16)) ? 1 : 2;
+double Precision::tolerance() const {
+    return dtype == torch::kFloat32 ? 1e-4 : 2e-2;
 }
 
 }  // namespace weft

@@ -54,12 +54,9 @@ struct Precision {
 
     /// max_error in f32; in bf16, where weights and inputs are rounded as well, relative_error.
     double error(const torch::Tensor& ours, const torch::Tensor& theirs) const;
-    /// 1e-4 in f32; 2e-2 in bf16, but for the runs and processors in Note [bf16 alone].
-    double tolerance(const std::string& reference, int run = 0) const;
+    /// 1e-4 in f32, 2e-2 in bf16.
+    double tolerance() const;
 };
-
-/// How much further than with oneDNN's bf16 kernels answers in bf16 may be; see Note [bf16 alone].
-double bf16_slack();
 
 constexpr Precision f32{torch::kFloat32};
 constexpr Precision bf16{torch::kBFloat16};
