@@ -22,5 +22,17 @@ find_package(Threads REQUIRED)
 add_library(weft::libtorch INTERFACE IMPORTED GLOBAL)
 target_include_directories(weft::libtorch SYSTEM INTERFACE ${weft_torch_root} ${WEFT_TORCH_INCLUDE})
 target_link_libraries(weft::libtorch INTERFACE ${WEFT_TORCH_CPU} ${WEFT_C10} Threads::Threads ${CMAKE_DL_LIBS})
+# at::parallel_for is a template: it runs on one thread in a file that is compiled without OpenMP. The
+# runtime has to be LibTorch's own, so that there is one pool of threads. Clang brings another one.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  file(GLOB weft_gomp ${WEFT_TORCH_LIB}/libgomp*.so*)
+  if(weft_gomp)
+    list(GET weft_gomp 0 weft_gomp)
+  else()
+    set(weft_gomp gomp)
+  endif()
+  target_compile_options(weft::libtorch INTERFACE -fopenmp)
+  target_link_libraries(weft::libtorch INTERFACE ${weft_gomp})
+endif()
 target_link_options(weft::libtorch INTERFACE
   "LINKER:-rpath-link,${WEFT_TORCH_LIB}" "LINKER:-rpath-link,${weft_cu_lib}" "LINKER:--allow-shlib-undefined")
