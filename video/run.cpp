@@ -14,8 +14,6 @@
 namespace weft {
 namespace {
 
-constexpr size_t queue_depth = 1;
-
 /// Counts the time spent in another source, on whatever thread it runs.
 class TimedSource final : public FrameSource {
   public:
@@ -59,8 +57,7 @@ RunReport run_batches(const Job& job, std::unique_ptr<FrameSource> source,
         source = at_rate(std::move(source), *rate);
     }
     const StreamInfo info = source->info();
-    const auto frames =
-        prefetch(std::make_unique<TimedSource>(std::move(source), clock), queue_depth);
+    const auto frames = prefetch(std::make_unique<TimedSource>(std::move(source), clock));
     const std::string outcome = c10::str("'", options.out.string(), "' was not written");
     ProgressTeller progress(job, options, outcome);
     const BatchEdit edit = start(progress, info);

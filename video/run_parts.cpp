@@ -11,8 +11,6 @@
 namespace weft {
 namespace {
 
-constexpr size_t queue_depth = 1;
-
 class TimedSink final : public FrameSink {
   public:
     TimedSink(std::unique_ptr<FrameSink> sink, StageClock& clock)
@@ -138,7 +136,7 @@ std::unique_ptr<FrameSink> behind(std::unique_ptr<FrameSink> sink, const Job& jo
     if (const auto rate = parse_rate(job.plan.fps)) {
         sink = repeating(std::move(sink), *rate);
     }
-    return write_behind(std::make_unique<TimedSink>(std::move(sink), clock), queue_depth);
+    return write_behind(std::make_unique<TimedSink>(std::move(sink), clock));
 }
 
 void append(std::vector<std::string>& to, std::vector<std::string> from) {

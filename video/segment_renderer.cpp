@@ -47,7 +47,7 @@ void SegmentRenderer::render(const Segment& segment, FrameSink& sink) {
         view_.emplace(editor_.job(), full_.info());
     }
     const auto frames =
-        prefetch(std::make_unique<Stretch>(full_, segment.first, segment.end, watch_.clock), 1);
+        prefetch(std::make_unique<Stretch>(full_, segment.first, segment.end, watch_.clock));
     if (segment.keys.empty()) {
         render_frames(segment, *frames, sink);
     } else {
@@ -114,8 +114,8 @@ void SegmentRenderer::render_keys(const Segment& segment, FrameSource& frames, F
     find_anchor(segment);
     const bool known = last_key_ && last_key_->place == segment.keys.front();
     const int64_t first = segment.keys.front() + (known ? 1 : 0);
-    const auto ahead = prefetch(
-        std::make_unique<Stretch>(ahead_, first, segment.keys.back() + 1, watch_.clock), 1);
+    const auto ahead =
+        prefetch(std::make_unique<Stretch>(ahead_, first, segment.keys.back() + 1, watch_.clock));
     KeyFrame before = known ? *last_key_ : key_frame(segment.keys.front(), read_small(*ahead, 1));
     for (size_t i = 1; i < segment.keys.size(); ++i) {
         const int64_t next = segment.keys[i];

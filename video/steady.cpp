@@ -60,7 +60,7 @@ RunReport run_steady(const Job& job, const ClipWork& work, const DeflickerOption
     const auto writing = write_options(job, info, list.front().time,
                                        list.back().time + list.back().duration, options.overwrite);
     const auto sink = behind(create_video(options.out, view.written(info), writing), job, clock);
-    const auto frames = prefetch(std::move(source), 1);
+    const auto frames = prefetch(std::move(source));
     SteadyWriter writer(view, deflicker, *sink);
     RunReport report;
     while (auto frame = frames->next()) {

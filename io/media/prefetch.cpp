@@ -10,15 +10,16 @@
 namespace weft {
 namespace {
 
-/// A bounded queue between two threads. Thread-safe: yes.
+/// A bounded queue between two threads; with a depth of 0 a frame goes from hand to hand.
+/// Thread-safe: yes.
 class FrameQueue {
   public:
-    explicit FrameQueue(size_t depth) : depth_(depth == 0 ? 1 : depth) {}
+    explicit FrameQueue(size_t depth) : depth_(depth) {}
 
     /// Waits for room; false where `stop` was asked for or the queue is closed meanwhile.
     bool put(Frame frame, const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, stop, [&] { return closed_ || frames_.size() < depth_; });
+        changed_.wait(lock, stop, [&] { return closed_ || frames_.size() < depth_ + takers_; });
         if (stop.stop_requested() || closed_)
             return false;
         frames_.push_back(std::move(frame));
@@ -30,7 +31,10 @@ class FrameQueue {
     /// empty.
     std::optional<Frame> take(const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
+        ++takers_;
+        changed_.notify_all();
         changed_.wait(lock, stop, [&] { return closed_ || !frames_.empty(); });
+        --takers_;
         if (stop.stop_requested() || frames_.empty())
             return std::nullopt;
         Frame frame = std::move(frames_.front());
@@ -47,6 +51,7 @@ class FrameQueue {
 
   private:
     size_t depth_;
+    size_t takers_ = 0;  // that wait for a frame
     std::mutex mutex_;
     std::condition_variable_any changed_;
     std::deque<Frame> frames_;

@@ -62,9 +62,9 @@ void make_clip(const fs::path& path) {
 }  // namespace
 
 int copy_for_bench(const char* in, const char* out) {
-    auto source = prefetch(open_video(in), 1);
-    auto sink = write_behind(
-        create_video(out, source->info(), {.preset = "veryfast", .overwrite = true}), 1);
+    auto source = prefetch(open_video(in));
+    auto sink =
+        write_behind(create_video(out, source->info(), {.preset = "veryfast", .overwrite = true}));
     while (const auto frame = source->next()) sink->put(*frame);
     sink->finish();
     return 0;

@@ -67,7 +67,8 @@ Frame numbered(int64_t index) {
 
 TEST_CASE("prefetch keeps the order and ends where the source ends") {
     std::atomic<int64_t> made = 0;
-    const auto source = prefetch(std::make_unique<Counter>(100, -1, made), 3);
+    const auto depth = GENERATE(0, 1, 3);
+    const auto source = prefetch(std::make_unique<Counter>(100, -1, made), depth);
     for (int64_t i = 0; i < 100; ++i) CHECK(source->next().value().index == i);
     CHECK_FALSE(source->next().has_value());
     CHECK_FALSE(source->next().has_value());
@@ -76,16 +77,22 @@ TEST_CASE("prefetch keeps the order and ends where the source ends") {
 
 TEST_CASE("prefetch runs ahead by its depth only") {
     std::atomic<int64_t> made = 0;
-    const auto source = prefetch(std::make_unique<Counter>(100, -1, made), 3);
-    for (int i = 0; i < 200 && made < 4; ++i)
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    CHECK(made == 4);  // three wait, one is in the thread's hand
+    const auto depth = GENERATE(0, 3);
+    const auto source = prefetch(std::make_unique<Counter>(100, -1, made), depth);
+    const auto expect = [&](int64_t count) {
+        for (int i = 0; i < 200 && made < count; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        CHECK(made == count);
+    };
+    expect(depth + 1);  // those that are kept, and one in the thread's hand
+    CHECK(source->next().value().index == 0);
+    expect(depth + 2);
 }
 
 TEST_CASE("an error of the source comes after the frames before it") {
     std::atomic<int64_t> made = 0;
-    const auto source = prefetch(std::make_unique<Counter>(100, 5, made), 2);
+    const auto source = prefetch(std::make_unique<Counter>(100, 5, made), GENERATE(0, 2));
     for (int64_t i = 0; i < 5; ++i) CHECK(source->next().value().index == i);
     CHECK_THROWS_WITH(source->next(), Catch::Contains("breaks"));
     CHECK_THROWS_WITH(source->next(), Catch::Contains("breaks"));
@@ -94,7 +101,7 @@ TEST_CASE("an error of the source comes after the frames before it") {
 TEST_CASE("a prefetching source can be dropped at any moment") {
     for (int i = 0; i < 50; ++i) {
         std::atomic<int64_t> made = 0;
-        const auto source = prefetch(std::make_unique<Counter>(1'000'000, -1, made), 2);
+        const auto source = prefetch(std::make_unique<Counter>(1'000'000, -1, made), i % 3);
         if (i % 2 == 0)
             source->next();
     }
@@ -104,7 +111,7 @@ TEST_CASE("a prefetching source can be dropped at any moment") {
 TEST_CASE("write_behind passes every frame on before it finishes") {
     std::vector<int64_t> kept;
     bool finished = false;
-    const auto sink = write_behind(std::make_unique<Keeper>(kept, -1, finished), 3);
+    const auto sink = write_behind(std::make_unique<Keeper>(kept, -1, finished), GENERATE(0, 3));
     for (int64_t i = 0; i < 100; ++i) sink->put(numbered(i));
     sink->finish();
     CHECK(finished);
@@ -115,7 +122,7 @@ TEST_CASE("write_behind passes every frame on before it finishes") {
 TEST_CASE("an error of the sink reaches the caller and the output is not finished") {
     std::vector<int64_t> kept;
     bool finished = false;
-    const auto sink = write_behind(std::make_unique<Keeper>(kept, 3, finished), 2);
+    const auto sink = write_behind(std::make_unique<Keeper>(kept, 3, finished), GENERATE(0, 2));
     const auto all = [&] {
         for (int64_t i = 0; i < 100; ++i) sink->put(numbered(i));
         sink->finish();
@@ -130,7 +137,8 @@ TEST_CASE("a sink dropped early does not finish") {
     std::vector<int64_t> kept;
     bool finished = false;
     {
-        const auto sink = write_behind(std::make_unique<Keeper>(kept, -1, finished), 2);
+        const auto sink =
+            write_behind(std::make_unique<Keeper>(kept, -1, finished), GENERATE(0, 2));
         sink->put(numbered(0));
     }
     CHECK_FALSE(finished);
