@@ -65,6 +65,8 @@ class ClassicFlow : public FlowEstimator {
         return torch::stack(flows).slice(2, 0, height).slice(3, 0, width).to(target.device());
     }
 
+    bool one_thread() const override { return true; }
+
   private:
     Method method_;
 };

@@ -7,11 +7,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
 #include <utility>
 #include <vector>
 
 #include "temporal/flow.h"
+#include "temporal/patch_distance.h"
 #include "temporal/smoothing.h"
 
 namespace weft {
@@ -25,25 +25,27 @@ struct Place {
 };
 
 /// The pixels around that a pixel's surface is judged by: 5x5 of every other pixel.
-constexpr std::array<int, 5> spread{-4, -2, 0, 2, 4};
+constexpr int spread_step = 2;
 constexpr int margin = 4;  // how far they reach
 constexpr int pixel_bytes = 4;
 
-/// A picture as bytes RGB0 with a margin in which its border goes on.
+/// A picture as bytes RGB0 with a margin in which its border goes on. Even and odd columns lie
+/// apart, so that every other pixel of a row is the next one in memory.
 class Bytes {
   public:
     explicit Bytes(const torch::Tensor& picture)
         : height_(static_cast<int>(picture.size(2))),
           width_(static_cast<int>(picture.size(3))),
-          bytes_(static_cast<size_t>(pixel_bytes) * (height_ + 2 * margin) * stride()) {
+          half_((width_ + 1) / 2 + margin + SpreadPatch::read - SpreadPatch::side),
+          bytes_(static_cast<size_t>(height_ + 2 * margin) * row_bytes()) {
         const auto plain = picture.to(torch::kCPU, torch::kFloat32).contiguous();
         const auto plane = static_cast<int64_t>(height_) * width_;
-        const float* from = plain.data_ptr<float>();
-        uint8_t* to = bytes_.data();
         for (int y = -margin; y < height_ + margin; ++y) {
-            const float* row = from + std::clamp(y, 0, height_ - 1) * static_cast<int64_t>(width_);
-            for (int x = -margin; x < width_ + margin; ++x, to += pixel_bytes) {
+            const float* row = plain.data_ptr<float>() +
+                               std::clamp(y, 0, height_ - 1) * static_cast<int64_t>(width_);
+            for (int x = -margin; x < width_ + margin; ++x) {
                 const float* pixel = row + std::clamp(x, 0, width_ - 1);
+                uint8_t* to = bytes_.data() + place({x, y});
                 for (int c = 0; c < 3; ++c) {
                     // Half code values, rounded up to whole ones.
                     to[c] = static_cast<uint8_t>(
@@ -57,12 +59,12 @@ class Bytes {
 
     int width() const { return width_; }
 
-    int stride() const { return width_ + 2 * margin; }
-
     /// A place in the picture or its margin.
-    const uint8_t* at(Place p) const {
-        return bytes_.data() +
-               pixel_bytes * (static_cast<int64_t>(p.y + margin) * stride() + p.x + margin);
+    const uint8_t* at(Place p) const { return bytes_.data() + place(p); }
+
+    /// The spread around a place in the picture.
+    SpreadPatch around(Place p) const {
+        return {at({p.x - margin, p.y - margin}), spread_step * row_bytes()};
     }
 
     /// The nearest place that the picture holds.
@@ -74,22 +76,18 @@ class Bytes {
 
     int64_t index(Place p) const { return static_cast<int64_t>(p.y) * width_ + p.x; }
 
-    /// How far away in memory the pixels of the spread lie.
-    std::array<int, 25> spread_steps() const {
-        std::array<int, 25> steps{};
-        size_t i = 0;
-        for (const int dy : spread) {
-            for (const int dx : spread) {
-                steps[i++] = pixel_bytes * (dy * stride() + dx);
-            }
-        }
-        return steps;
+  private:
+    int64_t row_bytes() const { return int64_t{2} * half_ * pixel_bytes; }
+
+    int64_t place(Place p) const {
+        const int column = p.x + margin;
+        return (p.y + margin) * row_bytes() + pixel_bytes * (column % 2 * half_ + column / 2);
     }
 
-  private:
     int height_;
     int width_;
-    std::vector<uint8_t> bytes_;  // [h + 8, w + 8, 4]
+    int half_;                    // columns of a kind in a row, with those that are only read
+    std::vector<uint8_t> bytes_;  // [h + 8, 2, half, 4]
 };
 
 /// Sum of the absolute differences of the channels, 0 to 765.
@@ -112,51 +110,41 @@ std::array<int, 766> make_support() {
 class Judge {
   public:
     Judge(const torch::Tensor& target, const torch::Tensor& source)
-        : target_(target),
-          source_(source),
-          support_(make_support()),
-          steps_(target_.spread_steps()) {}
+        : target_(target), source_(source), support_(make_support()), distance_(patch_distance()) {}
 
     const Bytes& target() const { return target_; }
 
     /// Prepares to judge offsets for the surface at `p`.
     void look_at(Place p) {
         here_ = p;
-        own_ = target_.at(p);
+        own_ = target_.around(p);
+        distance_.to_colour(own_, target_.at(p), weights_.data());
         total_ = 0;
-        for (size_t i = 0; i < steps_.size(); ++i) {
-            weights_[i] = support_[difference(own_, own_ + steps_[i])];
-            total_ += weights_[i];
+        for (size_t row = 0; row < weights_.size(); row += SpreadPatch::read) {
+            for (size_t i = row; i < row + SpreadPatch::read; ++i) {
+                weights_[i] = i < row + SpreadPatch::side ? support_[weights_[i]] : 0;
+                total_ += weights_[i];
+            }
         }
     }
 
     /// Weighted mean difference where the surface is moved by whole pixels, in 1/256 of a code
-    /// value, all channels summed; single outliers count at most `most`. Anything not below `limit`
-    /// where it comes to that.
-    int64_t misfit(Place offset, int64_t limit = std::numeric_limits<int32_t>::max()) const {
+    /// value, all channels summed; single outliers count at most `most`.
+    int64_t misfit(Place offset) const {
         constexpr int most = 90;
-        const auto* there = source_.at(source_.nearest({here_.x + offset.x, here_.y + offset.y}));
-        int sum = 0;
-        for (size_t row = 0; row < steps_.size(); row += spread.size()) {
-            for (size_t i = row; i < row + spread.size(); ++i) {
-                sum +=
-                    weights_[i] * std::min(most, difference(own_ + steps_[i], there + steps_[i]));
-            }
-            if (int64_t{256} * sum >= limit * total_) {
-                break;
-            }
-        }
-        return int64_t{256} * sum / total_;
+        const auto there =
+            source_.around(source_.nearest({here_.x + offset.x, here_.y + offset.y}));
+        return int64_t{256} * distance_.weighted(own_, there, weights_.data(), most) / total_;
     }
 
   private:
     Bytes target_;
     Bytes source_;
     std::array<int, 766> support_;
-    std::array<int, 25> steps_;
+    const PatchDistance& distance_;
     Place here_{0, 0};
-    const uint8_t* own_ = nullptr;
-    std::array<int, 25> weights_{};
+    SpreadPatch own_;
+    std::array<int32_t, SpreadPatch::side * SpreadPatch::read> weights_{};
     int64_t total_ = 1;
 };
 
@@ -203,30 +191,33 @@ constexpr std::array<Place, 16> neighbours{{{-3, 0},
 /// Where the best of a pixel's own offset and its neighbours' stands.
 int64_t best_offset(Judge& judge, const std::vector<Place>& moves, Place p) {
     const Bytes& grid = judge.target();
-    judge.look_at(p);
-    int64_t best = grid.index(p);
-    // A newcomer must be better by a tenth and by two code values a channel.
-    constexpr int64_t least_gain = int64_t{2} * 3 * 256;
-    auto limit = judge.misfit(moves[best]) * 9 / 10 - least_gain;
-    std::array<Place, neighbours.size() + 1> tried{moves[best]};
-    auto end = tried.begin() + 1;
+    const int64_t own = grid.index(p);
+    // Neighbours mostly agree, with the pixel and among each other.
+    std::array<int64_t, neighbours.size()> tried{};
+    size_t count = 0;
+    const auto known = [&](Place move) {
+        return move == moves[own] || std::any_of(tried.begin(), tried.begin() + count,
+                                                 [&](int64_t i) { return moves[i] == move; });
+    };
     for (const Place& away : neighbours) {
         const Place q{p.x + away.x, p.y + away.y};
-        if (limit <= 0) {
-            break;
+        if (grid.holds(q) && !known(moves[grid.index(q)])) {
+            tried[count++] = grid.index(q);
         }
-        if (!grid.holds(q)) {
-            continue;
-        }
-        const Place move = moves[grid.index(q)];
-        if (std::find(tried.begin(), end, move) != end) {
-            continue;
-        }
-        *end++ = move;
-        const auto cost = judge.misfit(move, limit);
+    }
+    if (count == 0) {
+        return own;
+    }
+    judge.look_at(p);
+    // A newcomer must be better by a tenth and by two code values a channel.
+    constexpr int64_t least_gain = int64_t{2} * 3 * 256;
+    auto limit = judge.misfit(moves[own]) * 9 / 10 - least_gain;
+    int64_t best = own;
+    for (size_t i = 0; i < count && limit > 0; ++i) {
+        const auto cost = judge.misfit(moves[tried[i]]);
         if (cost < limit) {
             limit = cost;
-            best = grid.index(q);
+            best = tried[i];
         }
     }
     return best;
@@ -269,16 +260,20 @@ float median(std::array<float, 9> v) {
 /// Medians of 3x3 pixels for the touched pixels of a plane: single pixels follow their neighbours.
 void settle(const float* from, float* to, const bool* touched, const Bytes& grid) {
     for (int y = 0; y < grid.height(); ++y) {
+        const std::array<const float*, 3> rows{from + grid.index(grid.nearest({0, y - 1})),
+                                               from + grid.index({0, y}),
+                                               from + grid.index(grid.nearest({0, y + 1}))};
         for (int x = 0; x < grid.width(); ++x) {
             const auto i = grid.index({x, y});
             if (!touched[i]) {
                 to[i] = from[i];
                 continue;
             }
+            const std::array<int, 3> columns{std::max(x - 1, 0), x,
+                                             std::min(x + 1, grid.width() - 1)};
             std::array<float, 9> around{};
-            for (int k = 0; k < 9; ++k) {
-                around[k] = from[grid.index({std::clamp(x + k % 3 - 1, 0, grid.width() - 1),
-                                             std::clamp(y + k / 3 - 1, 0, grid.height() - 1)})];
+            for (size_t k = 0; k < around.size(); ++k) {
+                around[k] = rows[k / 3][columns[k % 3]];
             }
             to[i] = median(around);
         }
@@ -354,6 +349,7 @@ torch::Tensor edge_aligned_mask(const torch::Tensor& mask, const torch::Tensor& 
     const auto support = make_support();
     const bool* held = from.data_ptr<bool>();
     const bool* near = border.data_ptr<bool>();
+    auto* to = result.data_ptr<bool>();
     const auto follow = [&](Place p) {
         constexpr int reach = 2;
         const auto* own = bytes.at(p);
@@ -372,7 +368,7 @@ torch::Tensor edge_aligned_mask(const torch::Tensor& mask, const torch::Tensor& 
         for (int x = 0; x < bytes.width(); ++x) {
             const auto i = bytes.index({x, y});
             if (near[i]) {
-                result.data_ptr<bool>()[i] = follow({x, y});
+                to[i] = follow({x, y});
             }
         }
     }

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "io/files/error.h"
+#include "temporal/at_once.h"
 #include "temporal/classic_flow.h"
 #include "temporal/raft.h"
 
@@ -52,10 +53,18 @@ std::unique_ptr<FlowEstimator> make_flow_estimator(const std::string& name,
 
 FlowEvidence estimate_both_ways(const FlowEstimator& estimator, const torch::Tensor& target,
                                 const torch::Tensor& source) {
-    return {.target = target,
-            .source = source,
-            .backward = estimator(target, source),
-            .forward = estimator(source, target)};
+    FlowEvidence evidence{target, source, {}, {}};
+    const auto find = [&](int64_t way) {
+        (way == 0 ? evidence.backward : evidence.forward) =
+            way == 0 ? estimator(target, source) : estimator(source, target);
+    };
+    if (estimator.one_thread()) {
+        at_once(2, find);
+    } else {
+        find(0);
+        find(1);
+    }
+    return evidence;
 }
 
 }  // namespace weft

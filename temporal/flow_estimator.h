@@ -25,6 +25,9 @@ class FlowEstimator {
     /// @return [n, 2, h, w] float32, pixels, on the same device
     virtual torch::Tensor operator()(const torch::Tensor& target,
                                      const torch::Tensor& source) const = 0;
+
+    /// Whether a call keeps one core busy and no more, so that several are best run at once.
+    virtual bool one_thread() const { return false; }
 };
 
 /// What an estimator is made from.

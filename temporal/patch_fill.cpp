@@ -8,14 +8,15 @@
 #include <limits>
 #include <vector>
 
+#include "temporal/patch_distance.h"
+
 namespace weft {
 namespace {
 
 constexpr int radius = 2;  // of a patch
 constexpr int side = 2 * radius + 1;
-constexpr int channels = 8;  // source RGB, 0, edit RGB, 0: a power of two for the vector unit
-constexpr int edit_channel = 4;
-constexpr int row_bytes = side * channels;  // of a patch
+constexpr int channels = PairPatch::channels;  // source RGB, edit RGB
+constexpr int edit_channel = 3;
 
 uint8_t as_byte(float value) {
     // Half code values, rounded up to whole ones.
@@ -23,29 +24,26 @@ uint8_t as_byte(float value) {
 }
 
 /// Source and edit as interleaved bytes with a margin of a patch's radius, so that every pixel's
-/// patch exists: [h + 4, w + 4, 8].
+/// patch exists: [h + 4, w + 4, 6].
 class Pair {
   public:
+    /// @param source, edited [1, 3, h, w], f32
     Pair(const torch::Tensor& source, const torch::Tensor& edited)
         : height_(static_cast<int>(source.size(2))),
           width_(static_cast<int>(source.size(3))),
-          edited_(edited[0].permute({1, 2, 0}).contiguous()),
-          bytes_(static_cast<size_t>(channels) * (height_ + 2 * radius) * stride()) {
+          edited_(edited.numel()),
+          bytes_(static_cast<size_t>(channels) * (height_ + 2 * radius) * stride() +
+                 PairPatch::read - side * channels) {
         const auto plane = static_cast<int64_t>(height_) * width_;
         const auto seen = source.contiguous();
-        uint8_t* to = bytes_.data();
-        for (int y = -radius; y < height_ + radius; ++y) {
-            for (int x = -radius; x < width_ + radius; ++x, to += channels) {
-                const int row = std::clamp(y, 0, height_ - 1);
-                const int column = std::clamp(x, 0, width_ - 1);
-                const float* from = seen.data_ptr<float>() + row * int64_t{width_} + column;
-                const float* colour = this->edited(column, row);
-                for (int c = 0; c < 3; ++c) {
-                    to[c] = as_byte(from[c * plane]);
-                    to[edit_channel + c] = as_byte(colour[c]);
-                }
+        const auto made = edited.contiguous();
+        const float* from = made.data_ptr<float>();
+        for (int64_t i = 0; i < plane; ++i) {
+            for (int64_t c = 0; c < 3; ++c) {
+                edited_[3 * i + c] = from[c * plane + i];
             }
         }
+        fill_bytes(seen.data_ptr<float>());
     }
 
     int height() const { return height_; }
@@ -54,20 +52,18 @@ class Pair {
 
     bool holds(int x, int y) const { return x >= 0 && x < width_ && y >= 0 && y < height_; }
 
-    /// The first byte of the patch around a pixel.
-    const uint8_t* patch(int x, int y) const {
-        return bytes_.data() + channels * (static_cast<int64_t>(y) * stride() + x);
+    PairPatch patch(int x, int y) const {
+        return {bytes_.data() + channels * (static_cast<int64_t>(y) * stride() + x),
+                int64_t{channels} * stride()};
     }
-
-    int stride() const { return width_ + 2 * radius; }
 
     /// The edit's colour at a pixel, as it is.
     const float* edited(int x, int y) const {
-        return edited_.data_ptr<float>() + 3 * (static_cast<int64_t>(y) * width_ + x);
+        return edited_.data() + 3 * (static_cast<int64_t>(y) * width_ + x);
     }
 
     float* edited(int x, int y) {
-        return edited_.data_ptr<float>() + 3 * (static_cast<int64_t>(y) * width_ + x);
+        return edited_.data() + 3 * (static_cast<int64_t>(y) * width_ + x);
     }
 
     /// Brings the bytes of a pixel's edit up to date.
@@ -81,12 +77,37 @@ class Pair {
     }
 
     /// The edit, [1, 3, h, w].
-    torch::Tensor picture() const { return edited_.permute({2, 0, 1}).unsqueeze(0).contiguous(); }
+    torch::Tensor picture() const {
+        return torch::tensor(edited_)
+            .view({1, height_, width_, 3})
+            .permute({0, 3, 1, 2})
+            .contiguous();
+    }
 
   private:
+    int stride() const { return width_ + 2 * radius; }
+
+    /// @param source planes of the picture
+    void fill_bytes(const float* source) {
+        const auto plane = static_cast<int64_t>(height_) * width_;
+        uint8_t* to = bytes_.data();
+        for (int y = -radius; y < height_ + radius; ++y) {
+            const int row = std::clamp(y, 0, height_ - 1);
+            for (int x = -radius; x < width_ + radius; ++x, to += channels) {
+                const int column = std::clamp(x, 0, width_ - 1);
+                const float* from = source + row * int64_t{width_} + column;
+                const float* colour = edited(column, row);
+                for (int c = 0; c < 3; ++c) {
+                    to[c] = as_byte(from[c * plane]);
+                    to[edit_channel + c] = as_byte(colour[c]);
+                }
+            }
+        }
+    }
+
     int height_;
     int width_;
-    torch::Tensor edited_;  // [h, w, 3]
+    std::vector<float> edited_;  // [h, w, 3]
     std::vector<uint8_t> bytes_;
 };
 
@@ -95,7 +116,7 @@ struct Match {
     int exemplar = 0;
     int x = 0;
     int y = 0;
-    int64_t error = std::numeric_limits<int64_t>::max();
+    int32_t error = std::numeric_limits<int32_t>::max();
 };
 
 struct Pixel {
@@ -106,23 +127,22 @@ struct Pixel {
 /// One size of the picture while its holes are being filled.
 class Level {
   public:
-    Level(const HoledEdit& edit, std::span<const Exemplar> exemplars, int guide)
-        : target_(edit.source, edit.picture), guide_(guide) {
-        for (const Exemplar& exemplar : exemplars) {
-            exemplars_.emplace_back(exemplar.source, exemplar.edited);
-        }
+    /// @param exemplars outlive this
+    Level(const HoledEdit& edit, const std::vector<Pair>& exemplars, int guide)
+        : target_(edit.source, edit.picture), exemplars_(exemplars), guide_(guide) {
         const auto holes = edit.holes[0][0].contiguous();
+        const bool* hole = holes.data_ptr<bool>();
         place_.assign(holes.numel(), -1);
         for (int y = 0; y < target_.height(); ++y) {
             for (int x = 0; x < target_.width(); ++x) {
-                if (holes.data_ptr<bool>()[y * target_.width() + x]) {
+                if (hole[y * target_.width() + x]) {
                     place_[y * target_.width() + x] = static_cast<int>(pixels_.size());
                     pixels_.push_back({x, y});
                 }
             }
         }
         matches_.resize(pixels_.size());
-        for (int i = 0; i < row_bytes; ++i) {
+        for (int i = 0; i < side * channels; ++i) {
             weights_[i] = static_cast<int16_t>(i % channels < edit_channel ? guide : 1);
         }
     }
@@ -167,6 +187,13 @@ class Level {
 
     /// Gives each hole pixel the mean of the patches that cover it.
     void vote() {
+        trust_.clear();
+        for (const Match& match : matches_) {
+            // The mean square difference of a value, in code values; 4 is noise.
+            const double square =
+                static_cast<double>(match.error) / (side * side * 3 * (guide_ + 1));
+            trust_.push_back(1 / std::pow(square + 4, 2));
+        }
         for (const Pixel p : pixels_) {
             blend(p);
         }
@@ -174,8 +201,7 @@ class Level {
             target_.renew(p.x, p.y);
         }
         for (size_t i = 0; i < pixels_.size(); ++i) {
-            Match& match = matches_[i];
-            match.error = error(pixels_[i], match, std::numeric_limits<int64_t>::max());
+            matches_[i].error = error(pixels_[i], matches_[i]);
         }
     }
 
@@ -189,40 +215,18 @@ class Level {
         return &matches_[place_[y * target_.width() + x]];
     }
 
-    /// Weighted sum of squared differences of two patches; may stop once it exceeds `most`. Bytes
-    /// between the channels are 0.
-    int64_t error(Pixel p, const Match& match, int64_t most) const {
-        const Pair& from = exemplars_[match.exemplar];
-        const uint8_t* own = target_.patch(p.x, p.y);
-        const uint8_t* other = from.patch(match.x, match.y);
-        const int64_t own_row = int64_t{channels} * target_.stride();
-        const int64_t other_row = int64_t{channels} * from.stride();
-        int64_t sum = 0;
-        for (int row = 0; row < side && sum < most; ++row) {
-            sum += row_error(own, other);
-            own += own_row;
-            other += other_row;
-        }
-        return sum;
-    }
-
-    /// The same of one row of two patches.
-    int row_error(const uint8_t* own, const uint8_t* other) const {
-        // Products of 16 bits: what the vector unit sums in one instruction.
-        int sum = 0;
-        for (int i = 0; i < row_bytes; ++i) {
-            const auto difference = static_cast<int16_t>(own[i] - other[i]);
-            const auto weighted = static_cast<int16_t>(difference * weights_[i]);
-            sum += int{difference} * int{weighted};
-        }
-        return sum;
+    /// Weighted sum of squared differences of two patches.
+    int32_t error(Pixel p, const Match& match) const {
+        return distance_.squared(target_.patch(p.x, p.y),
+                                 exemplars_[match.exemplar].patch(match.x, match.y),
+                                 weights_.data());
     }
 
     void consider(size_t i, int exemplar, int x, int y) {
         Match match{.exemplar = exemplar,
                     .x = std::clamp(x, 0, exemplars_[exemplar].width() - 1),
                     .y = std::clamp(y, 0, exemplars_[exemplar].height() - 1)};
-        match.error = error(pixels_[i], match, matches_[i].error);
+        match.error = error(pixels_[i], match);
         if (match.error < matches_[i].error) {
             matches_[i] = match;
         }
@@ -272,10 +276,7 @@ class Level {
                     !exemplars_[match->exemplar].holds(match->x - dx, match->y - dy)) {
                     continue;
                 }
-                // The mean square difference of a value, in code values; 4 is noise.
-                const double square =
-                    static_cast<double>(match->error) / (side * side * 3 * (guide_ + 1));
-                const double weight = 1 / std::pow(square + 4, 2);
+                const double weight = trust_[match - matches_.data()];
                 const float* colour =
                     exemplars_[match->exemplar].edited(match->x - dx, match->y - dy);
                 for (int c = 0; c < 3; ++c) {
@@ -290,12 +291,14 @@ class Level {
     }
 
     Pair target_;
-    std::vector<Pair> exemplars_;
+    std::span<const Pair> exemplars_;
     int guide_;
-    std::array<int16_t, row_bytes> weights_{};  // of a patch's row
-    std::vector<Pixel> pixels_;                 // the holes, row by row
+    const PatchDistance& distance_ = patch_distance();
+    std::array<int16_t, PairPatch::read> weights_{};  // of a patch's row
+    std::vector<Pixel> pixels_;                       // the holes, row by row
     std::vector<int> place_;      // [h w] a pixel's place in pixels_, -1 outside of holes
     std::vector<Match> matches_;  // of pixels_
+    std::vector<double> trust_;   // of matches_, while they vote
 };
 
 /// Half the size; odd rows and columns at the end are left out. 2x2 pixels with a hole are one.
@@ -313,37 +316,19 @@ torch::Tensor plain(const torch::Tensor& picture) {
     return picture.to(torch::kCPU, torch::kFloat32).contiguous();
 }
 
-/// All sizes, the finest first.
-struct Pyramid {
-    std::vector<HoledEdit> edits;
-    std::vector<std::vector<Exemplar>> exemplars;
-};
+constexpr int64_t least_side = 32;
 
-Pyramid pyramid(const HoledEdit& edit, std::span<const Exemplar> exemplars, int64_t levels) {
-    constexpr int64_t least_side = 32;
-    Pyramid result;
-    result.edits.push_back({plain(edit.source), plain(edit.picture), edit.holes.to(torch::kCPU)});
-    result.exemplars.emplace_back();
-    for (const Exemplar& exemplar : exemplars) {
-        result.exemplars[0].push_back({plain(exemplar.source), plain(exemplar.edited)});
+/// Sizes of a picture of which each is half the one before, at most `levels`.
+int64_t sizes_of(const torch::Tensor& picture, int64_t levels) {
+    int64_t count = 1;
+    auto shortest = std::min(picture.size(2), picture.size(3));
+    for (; count < levels && shortest >= 2 * least_side; shortest /= 2) {
+        ++count;
     }
-    const auto shortest = [&] {
-        const auto& target = result.edits.back().source;
-        const auto& from = result.exemplars.back()[0].source;
-        return std::min({target.size(2), target.size(3), from.size(2), from.size(3)});
-    };
-    while (static_cast<int64_t>(result.edits.size()) < levels && shortest() >= 2 * least_side) {
-        result.edits.push_back(halved(result.edits.back()));
-        std::vector<Exemplar> smaller;
-        for (const Exemplar& exemplar : result.exemplars.back()) {
-            smaller.push_back(halved(exemplar));
-        }
-        result.exemplars.push_back(std::move(smaller));
-    }
-    return result;
+    return count;
 }
 
-void check(const HoledEdit& edit, std::span<const Exemplar> exemplars) {
+void check(const HoledEdit& edit) {
     TORCH_CHECK(edit.source.dim() == 4 && edit.source.size(0) == 1 && edit.source.size(1) == 3 &&
                     edit.picture.sizes() == edit.source.sizes(),
                 "source ", edit.source.sizes(), ", edit ", edit.picture.sizes());
@@ -351,7 +336,11 @@ void check(const HoledEdit& edit, std::span<const Exemplar> exemplars) {
                     edit.holes.size(2) == edit.source.size(2) &&
                     edit.holes.size(3) == edit.source.size(3),
                 "holes ", edit.holes.sizes());
+}
+
+void check(std::span<const Exemplar> exemplars, const PatchFillOptions& options) {
     TORCH_CHECK(!exemplars.empty(), "nothing to fill holes from");
+    TORCH_CHECK(options.guide >= 0 && options.guide <= 128, "guide ", options.guide);
     for (const Exemplar& exemplar : exemplars) {
         TORCH_CHECK(exemplar.source.sizes() == exemplars[0].source.sizes() &&
                         exemplar.edited.sizes() == exemplar.source.sizes(),
@@ -361,28 +350,53 @@ void check(const HoledEdit& edit, std::span<const Exemplar> exemplars) {
 
 }  // namespace
 
-torch::Tensor patch_filled(const HoledEdit& edit, std::span<const Exemplar> exemplars,
-                           const NoiseKey& key, const PatchFillOptions& options) {
-    check(edit, exemplars);
-    TORCH_CHECK(options.guide >= 0 && options.guide <= 128, "guide ", options.guide);
+/// The exemplars at all sizes, the finest first.
+struct PatchFiller::Sizes {
+    std::vector<std::vector<Pair>> exemplars;
+};
+
+PatchFiller::PatchFiller(std::span<const Exemplar> exemplars, const PatchFillOptions& options)
+    : options_(options) {
+    check(exemplars, options);
+    const torch::NoGradGuard inference;
+    auto sizes = std::make_shared<Sizes>();
+    sizes->exemplars.resize(sizes_of(exemplars[0].source, options.levels));
+    for (const Exemplar& exemplar : exemplars) {
+        Exemplar size{plain(exemplar.source), plain(exemplar.edited)};
+        for (size_t i = 0; i < sizes->exemplars.size(); ++i) {
+            size = i == 0 ? size : halved(size);
+            sizes->exemplars[i].emplace_back(size.source, size.edited);
+        }
+    }
+    sizes_ = std::move(sizes);
+}
+
+torch::Tensor PatchFiller::operator()(const HoledEdit& edit, const NoiseKey& key) const {
+    check(edit);
     const torch::NoGradGuard inference;
     if (!edit.holes.any().item<bool>()) {
         return edit.picture;
     }
-    const auto sizes = pyramid(edit, exemplars, options.levels);
+    std::vector<HoledEdit> edits{
+        {plain(edit.source), plain(edit.picture), edit.holes.to(torch::kCPU)}};
+    const auto levels = std::min(sizes_of(edit.source, options_.levels),
+                                 static_cast<int64_t>(sizes_->exemplars.size()));
+    while (static_cast<int64_t>(edits.size()) < levels) {
+        edits.push_back(halved(edits.back()));
+    }
     std::vector<Level> done;
     uint32_t turn = 0;
-    for (size_t i = sizes.edits.size(); i-- > 0;) {
-        Level level(sizes.edits[i], sizes.exemplars[i], options.guide);
+    for (size_t i = edits.size(); i-- > 0;) {
+        Level level(edits[i], sizes_->exemplars[i], options_.guide);
         if (done.empty()) {
             level.start();
         } else {
             level.start_from(done.back());
             level.vote();
         }
-        const auto rounds = i == 0 && !done.empty() ? options.last_rounds : options.rounds;
+        const auto rounds = i == 0 && !done.empty() ? options_.last_rounds : options_.rounds;
         for (int64_t round = 0; round < rounds; ++round) {
-            for (int64_t search = 0; search < options.searches; ++search) {
+            for (int64_t search = 0; search < options_.searches; ++search) {
                 level.search(key, turn++);
             }
             level.vote();

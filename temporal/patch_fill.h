@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "temporal/noise.h"
@@ -35,8 +36,8 @@ struct PatchFillOptions {
     int64_t searches = 3;
 };
 
-/// Fills the holes of an edit with what the exemplars' edits show where their sources look the
-/// same, and leaves the other pixels as they are.
+/// Fills the holes of edits with what the exemplars' edits show where their sources look the same,
+/// and leaves the other pixels as they are.
 ///
 /// Every hole pixel gets the 5x5 patch of an exemplar with the least sum of squared differences of
 /// source colours (what should be there) and edited colours (what fits in with the pixels around),
@@ -44,12 +45,23 @@ struct PatchFillOptions {
 /// places in halving circles. Its colour is the mean of all patches that cover it, the better ones
 /// counting more. From coarse to fine, as in image analogies and their descendants (Hertzmann et
 /// al. 2001; Fiser et al., "StyLit", 2016). Pixels take turns like the fields of a chess board, and
-/// random places come from a NoiseKey, so the result depends on nothing else. One thread.
+/// random places come from a NoiseKey, so the result depends on nothing else. One thread a call.
 ///
-/// Time goes with the number of hole pixels.
-/// @param exemplars at least one, all of one size, which may differ from the picture's
-/// @return [1, 3, h, w]
-torch::Tensor patch_filled(const HoledEdit& edit, std::span<const Exemplar> exemplars,
-                           const NoiseKey& key, const PatchFillOptions& options = {});
+/// Time goes with the number of hole pixels. Thread-safe: yes.
+class PatchFiller {
+  public:
+    /// @param exemplars at least one, all of one size, which may differ from the pictures'; read
+    /// here and not kept
+    explicit PatchFiller(std::span<const Exemplar> exemplars, const PatchFillOptions& options = {});
+
+    /// @return [1, 3, h, w]
+    torch::Tensor operator()(const HoledEdit& edit, const NoiseKey& key) const;
+
+  private:
+    struct Sizes;
+
+    PatchFillOptions options_;
+    std::shared_ptr<const Sizes> sizes_;
+};
 
 }  // namespace weft

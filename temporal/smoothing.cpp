@@ -3,24 +3,59 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 namespace weft {
 namespace {
 
-/// Means of 2 radius + 1 neighbours along rows of `width`.
+/// Rows that go side by side: each sum waits for the one before it.
+constexpr int64_t strip = 8;
+
+/// How many of 2 radius + 1 neighbours of a place there are.
+int64_t neighbours(int64_t at, int64_t length, int64_t radius) {
+    return std::min(at + radius, length - 1) - std::max<int64_t>(at - radius, 0) + 1;
+}
+
+/// Means of 2 radius + 1 neighbours along `strip` rows.
+void mean_along_strip(const float* from, float* to, int64_t width, int64_t radius) {
+    std::array<double, strip> sums{};
+    const auto add = [&](int64_t x, double sign) {
+        for (int64_t row = 0; row < strip; ++row) {
+            sums[row] += sign * from[row * width + x];
+        }
+    };
+    for (int64_t x = 0; x < std::min(radius, width); ++x) {
+        add(x, 1);
+    }
+    for (int64_t x = 0; x < width; ++x) {
+        if (x + radius < width) {
+            add(x + radius, 1);
+        }
+        if (x - radius > 0) {
+            add(x - radius - 1, -1);
+        }
+        const double share = 1.0 / static_cast<double>(neighbours(x, width, radius));
+        for (int64_t row = 0; row < strip; ++row) {
+            to[row * width + x] = static_cast<float>(sums[row] * share);
+        }
+    }
+}
+
+/// The same along any number of rows.
 void mean_along_rows(const float* from, float* to, int64_t rows, int64_t width, int64_t radius) {
-    for (int64_t row = 0; row < rows; ++row, from += width, to += width) {
-        double sum = 0;
-        for (int64_t x = 0; x < std::min(radius, width); ++x) {
-            sum += from[x];
-        }
-        for (int64_t x = 0; x < width; ++x) {
-            sum += x + radius < width ? from[x + radius] : 0.0F;
-            sum -= x - radius > 0 ? from[x - radius - 1] : 0.0F;
-            const auto count = std::min(x + radius, width - 1) - std::max<int64_t>(x - radius, 0);
-            to[x] = static_cast<float>(sum / static_cast<double>(count + 1));
-        }
+    if (rows < strip) {
+        std::vector<float> padded(strip * width, 0.0F);
+        std::vector<float> means(strip * width);
+        std::copy_n(from, rows * width, padded.data());
+        mean_along_strip(padded.data(), means.data(), width, radius);
+        std::copy_n(means.data(), rows * width, to);
+        return;
+    }
+    for (int64_t row = 0; row < rows; row += strip) {
+        // The last strip goes back over rows that are done.
+        const auto start = std::min(row, rows - strip) * width;
+        mean_along_strip(from + start, to + start, width, radius);
     }
 }
 
@@ -44,8 +79,7 @@ void mean_along_columns(const float* from, float* to, int64_t height, int64_t wi
         if (y - radius > 0) {
             add(y - radius - 1, -1);
         }
-        const auto count = std::min(y + radius, height - 1) - std::max<int64_t>(y - radius, 0);
-        const double share = 1.0 / static_cast<double>(count + 1);
+        const double share = 1.0 / static_cast<double>(neighbours(y, height, radius));
         for (int64_t x = 0; x < width; ++x) {
             to[y * width + x] = static_cast<float>(sums[x] * share);
         }
@@ -90,8 +124,21 @@ torch::Tensor smooth_mean(const torch::Tensor& pictures, int64_t radius) {
 }
 
 torch::Tensor dilated(const torch::Tensor& mask, int64_t px) {
-    // A single pixel among (2 px + 1)^2 still lifts the mean far above rounding.
-    return box_mean(mask.to(torch::kFloat32), px) > 1e-6;
+    if (!mask.is_cpu()) {
+        // A single pixel among (2 px + 1)^2 still lifts the mean far above rounding.
+        return box_mean(mask.to(torch::kFloat32), px) > 1e-6;
+    }
+    const auto grown_along = [px](const torch::Tensor& from, int64_t side) {
+        auto to = from.clone();
+        for (int64_t step = 1; step <= std::min(px, from.size(side) - 1); ++step) {
+            const auto length = from.size(side) - step;
+            to.narrow(side, step, length).bitwise_or_(from.narrow(side, 0, length));
+            to.narrow(side, 0, length).bitwise_or_(from.narrow(side, step, length));
+        }
+        return to;
+    };
+    // As bytes, which the vector unit takes.
+    return grown_along(grown_along(mask.view(torch::kUInt8), 3), 2).view(torch::kBool);
 }
 
 torch::Tensor luma_of(const torch::Tensor& pictures) {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "temporal/at_once.h"
 #include "temporal/smoothing.h"
 
 namespace weft {
@@ -22,8 +23,13 @@ torch::Tensor steadied(const torch::Tensor& offset, const torch::Tensor& target,
 
 FlowEvidence steadied(const FlowEvidence& evidence) {
     auto result = evidence;
-    result.backward = steadied(evidence.backward, evidence.target, evidence.source);
-    result.forward = steadied(evidence.forward, evidence.source, evidence.target);
+    at_once(2, [&](int64_t way) {
+        if (way == 0) {
+            result.backward = steadied(evidence.backward, evidence.target, evidence.source);
+        } else {
+            result.forward = steadied(evidence.forward, evidence.source, evidence.target);
+        }
+    });
     return result;
 }
 

@@ -13,6 +13,7 @@
 #include "io/files/error.h"
 #include "io/files/safetensors.h"
 #include "io/media/location.h"
+#include "temporal/at_once.h"
 #include "temporal/flow_estimator.h"
 #include "temporal/shots.h"
 #include "temporal/steady_flow.h"
@@ -48,7 +49,15 @@ FlowField halved(const FlowField& flow) {
 FlowPair motion_between(const FlowEstimator& estimator, const torch::Tensor& now,
                         const torch::Tensor& before, const FlowChecks& checks) {
     const auto evidence = steadied(estimate_both_ways(estimator, now, before));
-    return {halved(checked_flow(evidence, checks)), halved(checked_forward_flow(evidence, checks))};
+    FlowPair motion;
+    at_once(2, [&](int64_t way) {
+        if (way == 0) {
+            motion.backward = halved(checked_flow(evidence, checks));
+        } else {
+            motion.forward = halved(checked_forward_flow(evidence, checks));
+        }
+    });
+    return motion;
 }
 
 /// A folder that is renamed into place when it is whole and removed otherwise.

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <mutex>
 #include <numeric>
 
 #include "diffusion/frame_links.h"
+#include "temporal/at_once.h"
 #include "temporal/long_flow.h"
 #include "temporal/patch_fill.h"
 #include "temporal/propagate.h"
@@ -31,11 +33,15 @@ torch::Tensor propagate(const Editor& editor, const KeyInterval& interval,
     const int64_t count = interval.frames.size();
     const KeyFrame& before = interval.before;
     const KeyFrame& after = interval.after;
-    const std::array exemplars{Exemplar{before.frame.pictures, before.edit},
-                               Exemplar{after.frame.pictures, after.edit}};
-    std::vector<torch::Tensor> made;
-    for (int64_t i = 0; i < count; ++i) {
-        pause(watch);
+    const PatchFiller filler(std::array{Exemplar{before.frame.pictures, before.edit},
+                                        Exemplar{after.frame.pictures, after.edit}});
+    std::vector<torch::Tensor> made(static_cast<size_t>(count));
+    std::mutex telling;
+    at_once(count, [&](int64_t i) {
+        {
+            const std::lock_guard lock(telling);
+            pause(watch);
+        }
         const auto frame = interval.frames.pictures.slice(0, i, i + 1);
         const FlowPair& back = from_first[static_cast<size_t>(i)];
         const FlowPair& on = to_last[static_cast<size_t>(i + 1)];
@@ -46,15 +52,12 @@ torch::Tensor propagate(const Editor& editor, const KeyInterval& interval,
             Donor{after.edit, after.frame.pictures,
                   long_flow(frame, after.frame.pictures, on.forward, on.backward),
                   static_cast<double>(count - i)}};
-        auto [picture, holes] = propagated(frame, donors);
-        if (holes.any().item<bool>()) {
-            const NoiseKey places{.seed = editor.job().noise.seed,
-                                  .purpose = NoisePurpose::patches,
-                                  .frame = interval.frames.index[static_cast<size_t>(i)]};
-            picture = patch_filled({frame, picture, holes}, exemplars, places);
-        }
-        made.push_back(picture);
-    }
+        const auto [picture, holes] = propagated(frame, donors);
+        made[static_cast<size_t>(i)] = filler(
+            {frame, picture, holes}, {.seed = editor.job().noise.seed,
+                                      .purpose = NoisePurpose::patches,
+                                      .frame = interval.frames.index[static_cast<size_t>(i)]});
+    });
     return torch::cat(made);
 }
 

@@ -70,7 +70,7 @@ TEST_CASE("a known edit is recovered in holes from the keys' edits") {
     const auto edit = holed(frame);
     const std::array keys{Exemplar{scene(0), edited(scene(0))},
                           Exemplar{scene(61), edited(scene(61))}};
-    const auto made = patch_filled(edit, keys, {.seed = 3});
+    const auto made = PatchFiller(keys)(edit, {.seed = 3});
     CHECK(made.sizes() == frame.sizes());
     const auto blurred = error_in_holes(blur_filled(edit), edited(frame));
     CHECK(error_in_holes(made, edited(frame)) < blurred / 6);
@@ -84,7 +84,7 @@ TEST_CASE("what no key shows is filled with what looks alike") {
     const auto frame = scene(30);
     const auto edit = holed(frame);
     const std::array keys{Exemplar{scene(30).flip(3), edited(scene(30)).flip(3)}};
-    const auto made = patch_filled(edit, keys, {.seed = 3});
+    const auto made = PatchFiller(keys)(edit, {.seed = 3});
     CHECK(error_in_holes(made, edited(frame)) <
           error_in_holes(blur_filled(edit), edited(frame)) / 2);
 }
@@ -94,9 +94,9 @@ TEST_CASE("filling depends on its key and on nothing else") {
     const std::array keys{Exemplar{scene(0), edited(scene(0))}};
     const auto threads = at::get_num_threads();
     at::set_num_threads(1);
-    const auto alone = patch_filled(edit, keys, {.seed = 3, .frame = 7});
+    const auto alone = PatchFiller(keys)(edit, {.seed = 3, .frame = 7});
     at::set_num_threads(3);
-    CHECK(torch::equal(alone, patch_filled(edit, keys, {.seed = 3, .frame = 7})));
+    CHECK(torch::equal(alone, PatchFiller(keys)(edit, {.seed = 3, .frame = 7})));
     at::set_num_threads(threads);
 }
 
@@ -104,11 +104,11 @@ TEST_CASE("odd, small and whole pictures can be filled") {
     const auto all = torch::ones({1, 1, 33, 47}, torch::kBool);
     const auto source = scene(10).slice(2, 0, 33).slice(3, 0, 47).contiguous();
     const std::array keys{Exemplar{scene(0), edited(scene(0))}};
-    const auto made = patch_filled({source, torch::zeros_like(source), all}, keys, {.seed = 1});
+    const auto made = PatchFiller(keys)({source, torch::zeros_like(source), all}, {.seed = 1});
     CHECK(torch::isfinite(made).all().item<bool>());
     CHECK((made - edited(source)).slice(2, 2, -2).slice(3, 2, -2).abs().mean().item<double>() <
           0.03);
 
     const HoledEdit whole{source, edited(source), torch::zeros_like(all)};
-    CHECK(torch::equal(patch_filled(whole, keys, {.seed = 1}), whole.picture));
+    CHECK(torch::equal(PatchFiller(keys)(whole, {.seed = 1}), whole.picture));
 }
