@@ -191,33 +191,30 @@ constexpr std::array<Place, 16> neighbours{{{-3, 0},
 /// Where the best of a pixel's own offset and its neighbours' stands.
 int64_t best_offset(Judge& judge, const std::vector<Place>& moves, Place p) {
     const Bytes& grid = judge.target();
-    const int64_t own = grid.index(p);
-    // Neighbours mostly agree, with the pixel and among each other.
-    std::array<int64_t, neighbours.size()> tried{};
-    size_t count = 0;
-    const auto known = [&](Place move) {
-        return move == moves[own] || std::any_of(tried.begin(), tried.begin() + count,
-                                                 [&](int64_t i) { return moves[i] == move; });
-    };
-    for (const Place& away : neighbours) {
-        const Place q{p.x + away.x, p.y + away.y};
-        if (grid.holds(q) && !known(moves[grid.index(q)])) {
-            tried[count++] = grid.index(q);
-        }
-    }
-    if (count == 0) {
-        return own;
-    }
     judge.look_at(p);
+    int64_t best = grid.index(p);
     // A newcomer must be better by a tenth and by two code values a channel.
     constexpr int64_t least_gain = int64_t{2} * 3 * 256;
-    auto limit = judge.misfit(moves[own]) * 9 / 10 - least_gain;
-    int64_t best = own;
-    for (size_t i = 0; i < count && limit > 0; ++i) {
-        const auto cost = judge.misfit(moves[tried[i]]);
+    auto limit = judge.misfit(moves[best]) * 9 / 10 - least_gain;
+    std::array<Place, neighbours.size() + 1> tried{moves[best]};
+    auto end = tried.begin() + 1;
+    for (const Place& away : neighbours) {
+        const Place q{p.x + away.x, p.y + away.y};
+        if (limit <= 0) {
+            break;
+        }
+        if (!grid.holds(q)) {
+            continue;
+        }
+        const Place move = moves[grid.index(q)];
+        if (std::find(tried.begin(), end, move) != end) {
+            continue;
+        }
+        *end++ = move;
+        const auto cost = judge.misfit(move);
         if (cost < limit) {
             limit = cost;
-            best = tried[i];
+            best = grid.index(q);
         }
     }
     return best;

@@ -49,12 +49,12 @@ torch::Tensor warp(const torch::Tensor& source, const torch::Tensor& offset) {
 
 torch::Tensor in_bounds(const torch::Tensor& offset) {
     check_offset(offset);
-    const auto at = pixel_grid(offset) + offset;
-    const auto x = at.narrow(1, 0, 1);
-    const auto y = at.narrow(1, 1, 1);
-    const auto right = static_cast<double>(offset.size(3) - 1);
-    const auto bottom = static_cast<double>(offset.size(2) - 1);
-    return (x >= 0) & (x <= right) & (y >= 0) & (y <= bottom);
+    const auto within = [&](int64_t coordinate, int64_t side) {
+        const auto middle = 0.5 * static_cast<double>(offset.size(side) - 1);
+        const auto from_middle = positions_along(offset, side) - middle;
+        return (offset.narrow(1, coordinate, 1) + from_middle).abs_() <= middle;
+    };
+    return within(0, 3).logical_and_(within(1, 2));
 }
 
 FlowField compose(const FlowField& first, const FlowField& then) {

@@ -13,12 +13,9 @@ int64_t mode_of(Sampling sampling) {
 
 }  // namespace
 
-torch::Tensor pixel_grid(const torch::Tensor& like) {
-    const auto y = torch::arange(like.size(2), like.options());
-    const auto x = torch::arange(like.size(3), like.options());
-    return torch::stack(
-               {x.view({1, -1}).expand({y.size(0), -1}), y.view({-1, 1}).expand({-1, x.size(0)})})
-        .unsqueeze(0);
+torch::Tensor positions_along(const torch::Tensor& like, int64_t side) {
+    const auto places = torch::arange(like.size(side), like.options());
+    return side == 2 ? places.unsqueeze(1) : places.unsqueeze(0);
 }
 
 torch::Tensor warp(const torch::Tensor& source, const torch::Tensor& offset, Sampling sampling) {
@@ -29,12 +26,15 @@ torch::Tensor warp(const torch::Tensor& source, const torch::Tensor& offset, Sam
         "picture ", source.sizes(), " and flow ", offset.sizes(), " differ in size");
     // grid_sampler counts from -1 at the left edge of the first pixel to 1 at the right edge of the
     // last one.
-    const auto at = pixel_grid(offset) + offset;
-    const auto scale = torch::tensor({2.0 / static_cast<double>(offset.size(3)),
-                                      2.0 / static_cast<double>(offset.size(2))},
-                                     offset.options())
-                           .view({1, 2, 1, 1});
-    const auto grid = ((at + 0.5) * scale - 1).permute({0, 2, 3, 1});  // [n, h, w, 2]
+    auto grid = torch::empty({offset.size(0), offset.size(2), offset.size(3), 2}, offset.options());
+    const auto place = [&](int64_t coordinate, int64_t side) {
+        const double pixel = 2 / static_cast<double>(offset.size(side));
+        auto placed = grid.select(3, coordinate);  // [n, h, w]
+        at::add_out(placed, (positions_along(offset, side) + 0.5) * pixel - 1,
+                    offset.select(1, coordinate), pixel);
+    };
+    place(0, 3);
+    place(1, 2);
     constexpr int64_t border = 1;
     return at::grid_sampler(source, grid.to(source.scalar_type()), mode_of(sampling), border,
                             /*align_corners=*/false);

@@ -18,7 +18,8 @@ enum class Sampling {
 /// @return [n, c, h, w]
 torch::Tensor warp(const torch::Tensor& source, const torch::Tensor& offset, Sampling sampling);
 
-/// Pixel positions (x, y) of a grid of the size of `like` [.., h, w], [1, 2, h, w].
-torch::Tensor pixel_grid(const torch::Tensor& like);
+/// Positions of pixels along a side of `like` [n, c, h, w], 0, 1, ...: 2 gives rows [h, 1], 3 gives
+/// columns [1, w].
+torch::Tensor positions_along(const torch::Tensor& like, int64_t side);
 
 }  // namespace weft

@@ -3,9 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "diffusion/model.h"
 #include "temporal/noise.h"
-#include "tests/fixtures/tiny_model.h"
 
 namespace weft {
 namespace {
@@ -197,22 +195,17 @@ TEST_CASE("inner 1 keeps the variance of the noise", "[x0]") {
 }
 
 TEST_CASE("faithful latents decode nearer to the picture", "[x0]") {
-    const TemporaryFolder folder;
-    write_tiny_model(folder / "tiny");
-    const auto model = DiffusionModel::load(folder / "tiny", {.device = "cpu", .dtype = "f32"});
-    FaithfulEncoding by{.encode = [&](const torch::Tensor& x) { return model->encode(x); },
-                        .decode = [&](const torch::Tensor& x) { return model->decode(x); },
+    // Loses a fifth of the contrast; what is lost twice, a twenty-fifth, stays lost.
+    FaithfulEncoding by{.encode = [](const torch::Tensor& x) { return 0.8 * (2 * x - 1); },
+                        .decode = [](const torch::Tensor& x) { return (x + 1) / 2; },
                         .most_error = 1};
     const torch::Tensor coarse = 0.5 + 0.15 * normal_noise({.seed = 4}, {2, 3, 8, 8});
     const torch::Tensor pictures = at::upsample_bicubic2d(coarse, {48, 64}, false).clamp(0, 1);
-    const auto error = [&](const torch::Tensor& latents) {
-        return (model->decode(latents) - pictures).square().mean().item<double>();
-    };
-    const double plainly = error(model->encode(pictures));
-    CHECK(error(faithful_latents(by, pictures)) < plainly);
+    CHECK(difference(by.decode(faithful_latents(by, pictures)),
+                     pictures + 0.04 * (0.5 - pictures)) < 1e-6);
     // Where the decoder fails the encoding stays as it is.
     by.most_error = -1;
-    CHECK(faithful_latents(by, pictures).equal(model->encode(pictures)));
+    CHECK(faithful_latents(by, pictures).equal(by.encode(pictures)));
     // An autoencoder without loss leaves nothing to correct.
     const FaithfulEncoding exact{.encode = [](const torch::Tensor& x) { return 2 * x - 1; },
                                  .decode = [](const torch::Tensor& x) { return (x + 1) / 2; }};

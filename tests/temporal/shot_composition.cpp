@@ -63,7 +63,9 @@ class Scene {
   private:
     /// Pan and zoom at the seed's speed, and a shaking hand.
     torch::Tensor camera(double t) const {
-        const auto grid = pixel_grid(ground_);
+        const auto grid = torch::stack(torch::broadcast_tensors({positions_along(ground_, 3),
+                                                                 positions_along(ground_, 2)}))
+                              .unsqueeze(0);
         const auto centre = torch::tensor({static_cast<double>(width), static_cast<double>(height)})
                                 .view({1, 2, 1, 1});
         const double zoom = 0.006 * (chance(seed_, 1) - 0.5) * t;
