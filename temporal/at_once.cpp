@@ -15,8 +15,13 @@ void at_once(int64_t count, const std::function<void(int64_t)>& work) {
     at::parallel_for(0, std::min<int64_t>(count, at::get_num_threads()), 1,
                      [&](int64_t /*begin*/, int64_t /*end*/) {
                          const at::ThreadLocalStateGuard guard(modes);
-                         for (int64_t i = next++; i < count; i = next++) {
-                             work(i);
+                         try {
+                             for (int64_t i = next++; i < count; i = next++) {
+                                 work(i);
+                             }
+                         } catch (...) {
+                             next = count;
+                             throw;
                          }
                      });
 }

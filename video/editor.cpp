@@ -78,6 +78,15 @@ FlowField on_latents(const FlowField& way, const Fit& fit, int64_t downscale) {
         fit.padded.height / downscale, fit.padded.width / downscale);
 }
 
+/// Latents of which every pixel is known, [n, 1, h, w] bool; what is padded is not.
+torch::Tensor known_on_latents(const torch::Tensor& known, const Fit& fit, int64_t downscale) {
+    const std::vector<int64_t> margin{0, fit.padded.width - fit.content.width, 0,
+                                      fit.padded.height - fit.content.height};
+    const auto unknown = torch::constant_pad_nd((~known).to(torch::kFloat32), margin, 1);
+    return std::get<0>(torch::adaptive_max_pool2d(
+               unknown, {fit.padded.height / downscale, fit.padded.width / downscale})) == 0;
+}
+
 }  // namespace
 
 FrameBatch FrameBatch::select(std::span<const int64_t> places) const {
@@ -182,8 +191,7 @@ torch::Tensor Editor::edit_at(const FrameBatch& small, double strength,
 }
 
 torch::Tensor Editor::edit_linked(const FrameBatch& small, const FrameLinks& links, int64_t first,
-                                  const RenderWatch& watch,
-                                  const std::optional<RowPull>& pull) const {
+                                  const RenderWatch& watch, const RowGuides& guides) const {
     const torch::InferenceMode no_gradients;
     check(small, job_.fit.content);
     const double strength = job_.strength(small.time_s.back());
@@ -199,7 +207,7 @@ torch::Tensor Editor::edit_linked(const FrameBatch& small, const FrameLinks& lin
         sources.push_back(encoded(pictures.slice(0, i, i + 1), watch));
     }
     const auto source = torch::cat(sources);
-    const auto latents = denoised(source, rows, strength, {links, pull}, watch);
+    const auto latents = denoised(source, rows, strength, {links, guides, rows.index}, watch);
     std::vector<torch::Tensor> edited;
     for (int64_t i = first; i < rows.size(); ++i) {
         edited.push_back(with_rest(decoded(latents.slice(0, i, i + 1), watch),
@@ -276,9 +284,9 @@ torch::Tensor Editor::denoised(const torch::Tensor& source, const FrameBatch& ba
 }
 
 Denoise Editor::tied(Denoise denoise, const Ties& ties, std::span<const NoiseStep> steps) const {
-    if (ties.pull && *job_.plan.shape_fusion > 0) {
-        const auto way = on_latents(ties.pull->way, job_.fit, model_->traits().downscale);
-        const auto pull = [offset = way.offset, row = ties.pull->row](const torch::Tensor& x0) {
+    if (const auto& rule = ties.guides.pull; rule && *job_.plan.shape_fusion > 0) {
+        const auto way = on_latents(rule->way, job_.fit, model_->traits().downscale);
+        const auto pull = [offset = way.offset, row = rule->row](const torch::Tensor& x0) {
             return warp(x0.index_select(0, row.to(x0.device())), offset.to(x0.device()));
         };
         denoise = shapes_fused(std::move(denoise),
@@ -286,6 +294,9 @@ Denoise Editor::tied(Denoise denoise, const Ties& ties, std::span<const NoiseSte
                                 .mask = way.valid.to(torch::kFloat32),
                                 .range = {0, *job_.plan.shape_fusion}},
                                steps);
+    }
+    if (ties.guides.target && *job_.plan.pixel_fusion > 0) {
+        denoise = held_to(*ties.guides.target, ties.index, std::move(denoise), steps);
     }
     if (ties.links && *job_.plan.anchor_style > 0) {
         const int64_t rows = ties.links->sees.size(0);
@@ -295,6 +306,30 @@ Denoise Editor::tied(Denoise denoise, const Ties& ties, std::span<const NoiseSte
             steps);
     }
     return denoise;
+}
+
+Denoise Editor::held_to(const RowTarget& target, const std::vector<int64_t>& index, Denoise denoise,
+                        std::span<const NoiseStep> steps) const {
+    const FaithfulEncoding by{
+        .encode = [this](const torch::Tensor& pictures) { return model_->encode(pictures); },
+        .decode = [this](const torch::Tensor& latents) { return model_->decode(latents); }};
+    const auto device = model_->placement().device;
+    // Frame by frame: there can be a whole key interval.
+    std::vector<torch::Tensor> latents;
+    for (int64_t i = 0; i < target.pictures.size(0); ++i) {
+        const auto picture = target.pictures.slice(0, i, i + 1).to(device);
+        latents.push_back(faithful_latents(by, padded(picture.clamp(0, 1), job_.fit)));
+    }
+    PixelFusion fusion;
+    fusion.target = torch::cat(latents);
+    fusion.weight = *job_.plan.pixel_fusion *
+                    known_on_latents(target.known, job_.fit, model_->traits().downscale)
+                        .to(device, torch::kFloat32);
+    fusion.noise = [this, index, shape = fusion.target.sizes().slice(1).vec()](int64_t step) {
+        // Plain steps draw none of it themselves.
+        return draw_noise(job_, NoisePurpose::step, step, index, shape);
+    };
+    return pixels_fused(std::move(denoise), std::move(fusion), steps);
 }
 
 /// What edits of these latents [n, c, h, w] take from the frames themselves.

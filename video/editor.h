@@ -49,11 +49,23 @@ struct Moment {
 };
 
 /// What rows that are edited together take from one another while shapes are decided, see
-/// ShapeFusion.
+/// ShapeFusion; for the plan's `shape_fusion`.
 struct RowPull {
     torch::Tensor row;  // [n] i64: the row that each row is pulled to
     /// n, of content size: leads from each row's picture to that row's; valid where it is pulled.
     FlowField way;
+};
+
+/// What rows shall look like in later steps, see PixelFusion; for the plan's `pixel_fusion`.
+struct RowTarget {
+    torch::Tensor pictures;  // [n, 3, content]
+    torch::Tensor known;     // [n, 1, content] bool: where they say something
+};
+
+/// What leads rows that are edited together; each part may be missing.
+struct RowGuides {
+    std::optional<RowPull> pull = std::nullopt;
+    std::optional<RowTarget> target = std::nullopt;
 };
 
 /// The heart of weft: a pure function from source frames to edited frames. The same frame numbers,
@@ -81,11 +93,9 @@ class Editor {
     /// to the strength of the last one, and the first row, the shot's anchor, to its prompt.
     /// @param small the references first, then the others
     /// @param first the first row that is wanted; its strength is that of all rows after it
-    /// @param pull  used for the plan's `shape_fusion`
     /// @return [n - first, 3, content] on the CPU
     torch::Tensor edit_linked(const FrameBatch& small, const FrameLinks& links, int64_t first,
-                              const RenderWatch& watch = {},
-                              const std::optional<RowPull>& pull = std::nullopt) const;
+                              const RenderWatch& watch = {}, const RowGuides& guides = {}) const;
 
     /// Brings edits to the source's size: enlarged, guided by the source as far as the plan's
     /// `detail` says (guided_upsample.h), and with (1 - strength) of what the source lost when it
@@ -111,7 +121,8 @@ class Editor {
     /// What ties rows that are denoised together.
     struct Ties {
         std::optional<FrameLinks> links;
-        std::optional<RowPull> pull;
+        RowGuides guides;
+        std::vector<int64_t> index = {};  // of the rows' frames
     };
 
     torch::Tensor denoised(const torch::Tensor& source, const FrameBatch& batch, double strength,
@@ -120,6 +131,8 @@ class Editor {
     torch::Tensor with_rest(const torch::Tensor& edited, const torch::Tensor& source,
                             const torch::Tensor& pictures, double strength,
                             const RenderWatch& watch) const;
+    Denoise held_to(const RowTarget& target, const std::vector<int64_t>& index, Denoise denoise,
+                    std::span<const NoiseStep> steps) const;
     Injection injection(const torch::Tensor& source, std::span<const NoiseStep> steps,
                         int64_t rows_per_call, const RenderWatch& watch) const;
     Conditioning conditioning(const torch::Tensor& source, const FrameBatch& batch) const;

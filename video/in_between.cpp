@@ -21,11 +21,10 @@ void pause(const RenderWatch& watch) {
     }
 }
 
-/// Both key frames' edits pulled along the flow, and what neither shows made from their patches;
-/// the network does not run.
-torch::Tensor propagate(const Editor& editor, const KeyInterval& interval,
-                        const RenderWatch& watch) {
-    const torch::InferenceMode no_gradients;
+/// What both key frames' edits show of each frame, pulled along the motion; what neither shows is
+/// made from their patches where there is a filler.
+std::vector<Propagation> carried(const Editor& editor, const KeyInterval& interval,
+                                 const PatchFiller* filler, const RenderWatch& watch) {
     const StageClock::Lap lap(watch.clock, Stage::propagate);
     const auto from_first = joined_from_first(interval.motion);
     const auto to_last = joined_to_last(interval.motion);
@@ -33,9 +32,7 @@ torch::Tensor propagate(const Editor& editor, const KeyInterval& interval,
     const int64_t count = interval.frames.size();
     const KeyFrame& before = interval.before;
     const KeyFrame& after = interval.after;
-    const PatchFiller filler(std::array{Exemplar{before.frame.pictures, before.edit},
-                                        Exemplar{after.frame.pictures, after.edit}});
-    std::vector<torch::Tensor> made(static_cast<size_t>(count));
+    std::vector<Propagation> made(static_cast<size_t>(count));
     std::mutex telling;
     at_once(count, [&](int64_t i) {
         {
@@ -52,12 +49,30 @@ torch::Tensor propagate(const Editor& editor, const KeyInterval& interval,
             Donor{after.edit, after.frame.pictures,
                   long_flow(frame, after.frame.pictures, on.forward, on.backward),
                   static_cast<double>(count - i)}};
-        const auto [picture, holes] = propagated(frame, donors);
-        made[static_cast<size_t>(i)] = filler(
-            {frame, picture, holes}, {.seed = editor.job().noise.seed,
-                                      .purpose = NoisePurpose::patches,
-                                      .frame = interval.frames.index[static_cast<size_t>(i)]});
+        auto& result = made[static_cast<size_t>(i)];
+        result = propagated(frame, donors);
+        if (filler != nullptr) {
+            result.picture = (*filler)({frame, result.picture, result.holes},
+                                       {.seed = editor.job().noise.seed,
+                                        .purpose = NoisePurpose::patches,
+                                        .frame = interval.frames.index[static_cast<size_t>(i)]});
+        }
     });
+    return made;
+}
+
+/// Both key frames' edits pulled along the flow; the network does not run.
+torch::Tensor propagate(const Editor& editor, const KeyInterval& interval,
+                        const RenderWatch& watch) {
+    const torch::InferenceMode no_gradients;
+    const KeyFrame& before = interval.before;
+    const KeyFrame& after = interval.after;
+    const PatchFiller filler(std::array{Exemplar{before.frame.pictures, before.edit},
+                                        Exemplar{after.frame.pictures, after.edit}});
+    std::vector<torch::Tensor> made;
+    for (auto& frame : carried(editor, interval, &filler, watch)) {
+        made.push_back(std::move(frame.picture));
+    }
     return torch::cat(made);
 }
 
@@ -92,10 +107,30 @@ RowPull pull_to_keys(const KeyInterval& interval, int64_t references,
     return {torch::tensor(rows), {torch::cat(offsets), torch::cat(valid)}};
 }
 
+/// Frames are held to what the key frames' edits show of them; the references to nothing.
+RowTarget target_of(std::span<const Propagation> carried, const FrameBatch& references,
+                    std::span<const int64_t> places) {
+    std::vector<torch::Tensor> pictures{references.pictures};
+    std::vector<torch::Tensor> known{
+        torch::zeros_like(references.pictures.narrow(1, 0, 1), torch::kBool)};
+    for (const int64_t i : places) {
+        const Propagation& frame = carried[static_cast<size_t>(i)];
+        pictures.push_back(frame.picture);
+        known.push_back(~frame.holes);
+    }
+    return {torch::cat(pictures), torch::cat(known)};
+}
+
 /// Every frame denoised, linked to the key frames. Frames of one strength run together.
 torch::Tensor linked(const Editor& editor, const KeyInterval& interval, FrameLinks::Way way,
                      const RenderWatch& watch) {
+    const torch::InferenceMode no_gradients;
+    const Plan& plan = editor.job().plan;
     const FrameBatch references = references_of(interval);
+    std::vector<Propagation> shown;
+    if (*plan.pixel_fusion > 0) {
+        shown = carried(editor, interval, nullptr, watch);
+    }
     std::map<double, std::vector<int64_t>> by_strength;
     for (int64_t i = 0; i < interval.frames.size(); ++i) {
         by_strength[editor.job().strength(interval.frames.time_s[static_cast<size_t>(i)])]
@@ -106,13 +141,16 @@ torch::Tensor linked(const Editor& editor, const KeyInterval& interval, FrameLin
         const FrameBatch frames = interval.frames.select(places);
         auto links = shot_links(way, references.index, frames.index);
         links.rows_per_call = editor.job().batch;
-        std::optional<RowPull> pull;
-        if (*editor.job().plan.shape_fusion > 0) {
-            pull = pull_to_keys(interval, references.size(), places);
+        RowGuides guides;
+        if (*plan.shape_fusion > 0) {
+            guides.pull = pull_to_keys(interval, references.size(), places);
+        }
+        if (*plan.pixel_fusion > 0) {
+            guides.target = target_of(shown, references, places);
         }
         result.index_copy_(0, torch::tensor(places),
                            editor.edit_linked(FrameBatch::joined({references, frames}), links,
-                                              references.size(), watch, pull));
+                                              references.size(), watch, guides));
     }
     return result;
 }
@@ -139,6 +177,10 @@ constexpr std::array modes{
 
 std::span<const InBetween> in_between_modes() {
     return modes;
+}
+
+bool uses_motion(const InBetween& mode, const Plan& plan) {
+    return mode.motion || (mode.keys && (*plan.shape_fusion > 0 || *plan.pixel_fusion > 0));
 }
 
 const InBetween* find_in_between(const std::string& name) {

@@ -36,7 +36,7 @@ struct InBetween {
     const char* name;
     const char* help;  // a few words
     bool keys;         // there are key frames; without them frames are edited on their own
-    bool motion;       // KeyInterval::motion is used, by others only for the plan's shape_fusion
+    bool motion;       // KeyInterval::motion is used, whatever the plan says
     /// [frames, 3, content]; null where there are no key frames.
     torch::Tensor (*make)(const Editor& editor, const KeyInterval& interval,
                           const RenderWatch& watch);
@@ -45,6 +45,9 @@ struct InBetween {
 /// All modes, in the order help texts list them. To add one: its function and its line in
 /// in_between.cpp.
 std::span<const InBetween> in_between_modes();
+
+/// Whether a mode reads KeyInterval::motion for this plan.
+bool uses_motion(const InBetween& mode, const Plan& plan);
 
 /// The mode of that name, or null.
 const InBetween* find_in_between(const std::string& name);

@@ -48,6 +48,7 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.cache_every, int64_t{1});
     fill(plan.merge_tokens, 0.0);
     fill(plan.shape_fusion, 0.0);
+    fill(plan.pixel_fusion, 0.0);
     fill(plan.anchor_style, 0.0);
     fill(plan.plug_and_play, 0.0);
     fill(plan.steps, traits.defaults.steps);
@@ -139,6 +140,16 @@ void check_injection(const Plan& plan, const ModelTraits& traits, Problems& prob
         problems.emplace_back(
             "plug_and_play: injects into layers that cache_every and merge_tokens skip or merge; "
             "leave those out");
+    }
+}
+
+void check_pixel_fusion(const Job& job, Problems& problems) {
+    const std::string name = job.sampler->name;
+    const bool plain = (name == "ddim" && job.plan.eta.value_or(0) == 0) || name == "euler" ||
+                       name == "flow_euler";
+    if (*job.plan.pixel_fusion > 0 && !plain) {
+        problems.push_back(c10::str("pixel_fusion: the steps of ", name,
+                                    " cannot hold pixels; take ddim (eta 0), euler or flow_euler"));
     }
 }
 
@@ -249,6 +260,7 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     check_noise(job, problems);
     check_color(job.plan, problems);
     check_injection(job.plan, traits, problems);
+    check_pixel_fusion(job, problems);
     set_mode(job, choices, problems);
     take_loras(job, problems);
     throw_problems(problems);

@@ -45,6 +45,7 @@ struct Plan {
     std::string mode;
     std::optional<int64_t> key_every;  // not set: by the motion
     std::optional<double> shape_fusion;
+    std::optional<double> pixel_fusion;
     std::optional<double> anchor_style;
     std::optional<double> plug_and_play;
     std::string source_prompt;

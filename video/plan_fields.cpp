@@ -195,6 +195,14 @@ std::vector<PlanField> steering_fields() {
          "tokens, 0 .. 1 (default: 0)",
          &Plan::shape_fusion,
          {0, 1}},
+        {"pixel_fusion",
+         "Edit, rare",
+         "W",
+         "how far later steps hold frames to what key frames' edits show of them, in modes full "
+         "and "
+         "tokens, 0 .. 1 (default: 0)",
+         &Plan::pixel_fusion,
+         {0, 1}},
         {"anchor_style",
          "Edit, rare",
          "S",

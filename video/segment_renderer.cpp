@@ -101,7 +101,7 @@ KeyFrame SegmentRenderer::key_frame(int64_t place, FrameBatch frame) {
 
 /// Motion into the places after `first` up to `last`.
 std::vector<FlowPair> SegmentRenderer::motion(int64_t first, int64_t last) const {
-    const bool wanted = mode_.motion || *editor_.job().plan.shape_fusion > 0;
+    const bool wanted = uses_motion(mode_, editor_.job().plan);
     std::vector<FlowPair> steps;
     for (int64_t place = first + 1; wanted && place <= last; ++place) {
         const auto& frame = work_.analysis->list()[static_cast<size_t>(place)];

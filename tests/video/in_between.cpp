@@ -150,6 +150,45 @@ TEST_CASE("fused shapes are the nearer key frame's, moved along") {
     }
 }
 
+TEST_CASE("held pixels are those that the key frames' edits show, moved along") {
+    constexpr int64_t speed = 4;
+    const auto loaded = model(TinyFamily::source_conditioned);
+    const auto carried = editor(plan_of("propagate", Curve<double>::constant(1)), loaded);
+    for (const std::string mode : {"full", "tokens"}) {
+        INFO(mode);
+        Plan plan = plan_of(mode, Curve<double>::constant(1));
+        plan.steps = 10;
+        const auto far = [&](double weight) {
+            plan.pixel_fusion = weight;
+            const auto edit = editor(plan, loaded);
+            const auto moving = interval(edit, speed);
+            const auto wanted = find_in_between("propagate")->make(carried, moving, {});
+            const auto made = find_in_between(mode)->make(edit, moving, {});
+            return change(made, wanted);
+        };
+        const double loose = far(0);
+        CHECK(far(0.5) < 0.7 * loose);
+        CHECK(far(1) < 0.7 * loose);
+    }
+}
+
+TEST_CASE("pixels are held by samplers of plain steps alone") {
+    Plan plan = plan_of("full", Curve<double>::constant(1));
+    plan.pixel_fusion = 0.5;
+    const auto loaded = model(TinyFamily::source_conditioned);
+    for (const std::string sampler : {"dpmpp_2m", "euler_a", "heun"}) {
+        plan.sampler = sampler;
+        CHECK_THROWS_WITH(editor(plan, loaded), Catch::Contains("pixel_fusion") &&
+                                                    Catch::Contains(sampler) &&
+                                                    Catch::Contains("take ddim"));
+    }
+    plan.sampler = "ddim";
+    plan.eta = 1;
+    CHECK_THROWS_WITH(editor(plan, loaded), Catch::Contains("pixel_fusion"));
+    plan.eta = 0;
+    CHECK_NOTHROW(editor(plan, loaded));
+}
+
 TEST_CASE("a key frame takes its shot's colours, as far as it is told") {
     const auto anchor = frame(0, 0);
     auto key = frame(8, 0);

@@ -43,6 +43,7 @@ TEST_CASE("a plan survives being written and read") {
     plan.cache_every = 2;
     plan.merge_tokens = 0.5;
     plan.shape_fusion = 0.3;
+    plan.pixel_fusion = 0.4;
     plan.anchor_style = 0.5;
     plan.plug_and_play = 0.8;
     plan.source_prompt = "a photo of a street";
