@@ -27,7 +27,7 @@ struct Place {
 /// The pixels around that a pixel's surface is judged by: 5x5 of every other pixel.
 constexpr int spread_step = 2;
 constexpr int margin = 4;  // how far they reach
-constexpr int pixel_bytes = 4;
+constexpr int64_t pixel_bytes = 4;
 
 /// A picture as bytes RGB0 with a margin in which its border goes on. Even and odd columns lie
 /// apart, so that every other pixel of a row is the next one in memory.
@@ -77,7 +77,7 @@ class Bytes {
     int64_t index(Place p) const { return static_cast<int64_t>(p.y) * width_ + p.x; }
 
   private:
-    int64_t row_bytes() const { return int64_t{2} * half_ * pixel_bytes; }
+    int64_t row_bytes() const { return 2 * half_ * pixel_bytes; }
 
     int64_t place(Place p) const {
         const int column = p.x + margin;
@@ -86,7 +86,7 @@ class Bytes {
 
     int height_;
     int width_;
-    int half_;                    // columns of a kind in a row, with those that are only read
+    int64_t half_;                // columns of a kind in a row, with those that are only read
     std::vector<uint8_t> bytes_;  // [h + 8, 2, half, 4]
 };
 

@@ -10,16 +10,16 @@
 namespace weft {
 namespace {
 
-constexpr int pixel_bytes = 4;
+constexpr int64_t pixel_bytes = 4;
 
 int difference(const uint8_t* a, const uint8_t* b) {
     return std::abs(a[0] - b[0]) + std::abs(a[1] - b[1]) + std::abs(a[2] - b[2]);
 }
 
 void plain_to_colour(const SpreadPatch& patch, const uint8_t* colour, int32_t* out) {
-    for (int y = 0; y < SpreadPatch::side; ++y) {
+    for (int64_t y = 0; y < SpreadPatch::side; ++y) {
         const uint8_t* pixel = patch.first + y * patch.row;
-        for (int x = 0; x < SpreadPatch::read; ++x, pixel += pixel_bytes) {
+        for (int64_t x = 0; x < SpreadPatch::read; ++x, pixel += pixel_bytes) {
             *out++ = difference(pixel, colour);
         }
     }
@@ -28,10 +28,10 @@ void plain_to_colour(const SpreadPatch& patch, const uint8_t* colour, int32_t* o
 int32_t plain_weighted(const SpreadPatch& a, const SpreadPatch& b, const int32_t* weights,
                        int32_t most) {
     int32_t sum = 0;
-    for (int y = 0; y < SpreadPatch::side; ++y) {
+    for (int64_t y = 0; y < SpreadPatch::side; ++y) {
         const uint8_t* own = a.first + y * a.row;
         const uint8_t* other = b.first + y * b.row;
-        for (int x = 0; x < SpreadPatch::side; ++x) {
+        for (int64_t x = 0; x < SpreadPatch::side; ++x) {
             sum += weights[y * SpreadPatch::read + x] *
                    std::min(most, difference(own + x * pixel_bytes, other + x * pixel_bytes));
         }
@@ -41,10 +41,10 @@ int32_t plain_weighted(const SpreadPatch& a, const SpreadPatch& b, const int32_t
 
 int32_t plain_squared(const PairPatch& a, const PairPatch& b, const int16_t* weights) {
     int32_t sum = 0;
-    for (int y = 0; y < PairPatch::side; ++y) {
+    for (int64_t y = 0; y < PairPatch::side; ++y) {
         const uint8_t* own = a.first + y * a.row;
         const uint8_t* other = b.first + y * b.row;
-        for (int i = 0; i < PairPatch::read; ++i) {
+        for (int64_t i = 0; i < PairPatch::read; ++i) {
             const int apart = own[i] - other[i];
             sum += weights[i] * apart * apart;
         }
@@ -81,7 +81,7 @@ __attribute__((target("avx2"))) void avx2_to_colour(const SpreadPatch& patch, co
                                                     int32_t* out) {
     const __m256i wanted =
         _mm256_set1_epi32(colour[0] | colour[1] << 8 | colour[2] << 16 | colour[3] << 24);
-    for (int y = 0; y < SpreadPatch::side; ++y) {
+    for (int64_t y = 0; y < SpreadPatch::side; ++y) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + y * SpreadPatch::read),
                             summed_pixels(apart(patch.first + y * patch.row, wanted)));
     }
@@ -91,7 +91,7 @@ __attribute__((target("avx2"))) int32_t avx2_weighted(const SpreadPatch& a, cons
                                                       const int32_t* weights, int32_t most) {
     const __m256i limit = _mm256_set1_epi32(most);
     __m256i sum = _mm256_setzero_si256();
-    for (int y = 0; y < SpreadPatch::side; ++y) {
+    for (int64_t y = 0; y < SpreadPatch::side; ++y) {
         const __m256i cost = _mm256_min_epi32(
             limit, summed_pixels(apart(a.first + y * a.row, load(b.first + y * b.row))));
         // Both fit into 16 bits, whose product takes a fifth of the time of that of 32.
@@ -109,7 +109,7 @@ __attribute__((target("avx2"))) int32_t avx2_squared(const PairPatch& a, const P
     const __m256i low = _mm256_permute2x128_si256(first, second, 0x20);
     const __m256i high = _mm256_permute2x128_si256(first, second, 0x31);
     __m256i sum = none;
-    for (int y = 0; y < PairPatch::side; ++y) {
+    for (int64_t y = 0; y < PairPatch::side; ++y) {
         const __m256i bytes = apart(a.first + y * a.row, load(b.first + y * b.row));
         const __m256i front = _mm256_unpacklo_epi8(bytes, none);
         const __m256i back = _mm256_unpackhi_epi8(bytes, none);

@@ -10,8 +10,8 @@ namespace weft {
 /// A patch of 5x5 pixels of 4 bytes, of which the last is 0: rows of 8 pixels, the last 3 of which
 /// count nothing but can be read.
 struct SpreadPatch {
-    static constexpr int side = 5;
-    static constexpr int read = 8;  // pixels of a row
+    static constexpr int64_t side = 5;
+    static constexpr int64_t read = 8;  // pixels of a row
 
     const uint8_t* first = nullptr;
     int64_t row = 0;  // bytes from one row to the next
@@ -19,9 +19,9 @@ struct SpreadPatch {
 
 /// A patch of 5x5 pixels of 6 bytes: rows of 30 bytes, after which 2 more can be read.
 struct PairPatch {
-    static constexpr int side = 5;
-    static constexpr int channels = 6;
-    static constexpr int read = 32;  // bytes of a row
+    static constexpr int64_t side = 5;
+    static constexpr int64_t channels = 6;
+    static constexpr int64_t read = 32;  // bytes of a row
 
     const uint8_t* first = nullptr;
     int64_t row = 0;

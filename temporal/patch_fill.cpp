@@ -15,7 +15,7 @@ namespace {
 
 constexpr int radius = 2;  // of a patch
 constexpr int side = 2 * radius + 1;
-constexpr int channels = PairPatch::channels;  // source RGB, edit RGB
+constexpr int64_t channels = PairPatch::channels;  // source RGB, edit RGB
 constexpr int edit_channel = 3;
 
 uint8_t as_byte(float value) {
@@ -54,7 +54,7 @@ class Pair {
 
     PairPatch patch(int x, int y) const {
         return {bytes_.data() + channels * (static_cast<int64_t>(y) * stride() + x),
-                int64_t{channels} * stride()};
+                channels * stride()};
     }
 
     /// The edit's colour at a pixel, as it is.
@@ -142,7 +142,7 @@ class Level {
             }
         }
         matches_.resize(pixels_.size());
-        for (int i = 0; i < side * channels; ++i) {
+        for (int64_t i = 0; i < side * channels; ++i) {
             weights_[i] = static_cast<int16_t>(i % channels < edit_channel ? guide : 1);
         }
     }
