@@ -110,10 +110,12 @@ void apply_row(const Pixels<Number>& x, const AffineRow& row, Number* out) {
     }
 }
 
-// The loops above are compiled once for each generation of vector units; the loader picks.
+// The loops above are compiled once for each level of vector units, and the loader picks by what
+// the processor says it has. (A processor's own name would leave out its successors and other
+// makers.)
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define WEFT_VECTOR_UNITS \
-    __attribute__((flatten, target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+    __attribute__((flatten, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define WEFT_VECTOR_UNITS
 #endif

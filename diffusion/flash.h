@@ -4,8 +4,8 @@
 
 namespace weft {
 
-/// One head of one frame, for the kernels of flash_avx512.cpp and flash_avx2.cpp: plain numbers, so
-/// that they need no header of a library. Rows of tokens, `width` numbers each.
+/// One head of one frame, for the kernels of kernels_avx512.cpp and kernels_avx2.cpp: plain
+/// numbers, so that they need no header of a library. Rows of tokens, `width` numbers each.
 struct FlashHead {
     const float* q = nullptr;  // [queries, width]
     const float* k = nullptr;  // [keys, width]

@@ -1,10 +1,9 @@
 #pragma once
 
-// Attention for one kind of vector unit: flash_avx512.cpp and flash_avx2.cpp alone include this,
-// each compiled for its unit. Free of library headers, so that none of their inline functions is
-// compiled for a unit that the machine may lack.
+// Attention for one kind of vector unit (Note [Vector units]).
 
 #include "diffusion/flash.h"
+#include "diffusion/vector_product.h"
 
 namespace weft {
 namespace {
@@ -16,18 +15,6 @@ namespace {
 // and values are read a number at a time as they lie, and any head width fills the vectors. Queries
 // come in tiles of up to three vectors; four tiles share each block of keys, which is copied
 // together first. log2(e) is part of the scale, so that weights are powers of two.
-
-template <typename Unit>
-inline typename Unit::Vector load(const float* from) {
-    typename Unit::Vector x;
-    __builtin_memcpy(&x, from, sizeof x);
-    return x;
-}
-
-template <typename Unit>
-inline void store(float* to, typename Unit::Vector x) {
-    __builtin_memcpy(to, &x, sizeof x);
-}
 
 // 2^x for x <= 0, to 1e-7; 0 far below.
 template <typename Unit>
@@ -41,41 +28,6 @@ inline typename Unit::Vector power_of_two(typename Unit::Vector x) {
     p = Unit::fma(p, r, Unit::all(6.93147182e-1F));
     p = Unit::fma(p, r, Unit::all(1.0F));
     return Unit::times_power_of_two(p, whole);
-}
-
-// Rows x vectors of sums that stay in registers.
-template <typename Unit, int rows, int vectors>
-struct Sums {
-    typename Unit::Vector at[rows][vectors];  // NOLINT(modernize-avoid-c-arrays)
-};
-
-// Numbers left[r * row + i * step].
-struct Factors {
-    const float* at;
-    int64_t row;
-    int64_t step;
-};
-
-// sums[r][.] += left(r, i) * right[i][.] for i < count; `right` has a row of
-// `vectors` vectors for each i.
-template <typename Unit, int rows, int vectors>
-inline void multiply(Sums<Unit, rows, vectors>& sums, const Factors& left, const float* right,
-                     int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-        typename Unit::Vector columns[vectors];  // NOLINT(modernize-avoid-c-arrays)
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) {
-            columns[v] = load<Unit>(right + (i * vectors + v) * Unit::size);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) {
-            const auto factor = Unit::all(left.at[r * left.row + i * left.step]);
-#pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) {
-                sums.at[r][v] = Unit::fma(factor, columns[v], sums.at[r][v]);
-            }
-        }
-    }
 }
 
 // One tile of queries as columns of `vectors` vectors.

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "diffusion/winograd_conv.h"
+
 namespace weft {
 namespace {
 
@@ -67,14 +69,39 @@ uint64_t find_format(const ConvCase& conv) {
     return digest_of(packed, c10::elementSize(conv.dtype));
 }
 
+bool by_winograd(const ConvCase& conv) {
+    return suits_winograd(conv.dtype, conv.weight, conv.geometry);
+}
+
 // The format of a case, found once a process.
 uint64_t format_of(const ConvCase& conv) {
+    constexpr uint64_t winograd = 0;
     static std::mutex mutex;
     static auto* const found = new std::map<ConvCase, uint64_t>;
+    if (by_winograd(conv)) {
+        return winograd;
+    }
     const std::lock_guard lock(mutex);
     const auto known = found->find(conv);
     return known != found->end() ? known->second
                                  : found->emplace(conv, find_format(conv)).first->second;
+}
+
+// A weight as a case wants it.
+struct Kept {
+    ConvCase made_for;
+    torch::Tensor packed;
+
+    bool winograd() const { return !packed.is_mkldnn(); }
+
+    torch::Tensor plain() const {
+        return winograd() ? plain_of_winograd(packed) : unpacked(packed);
+    }
+};
+
+Kept pack(const torch::Tensor& plain, const ConvCase& conv) {
+    return {conv, by_winograd(conv) ? winograd_weight(plain)
+                                    : pack_conv2d(plain, conv.geometry, conv.input)};
 }
 
 }  // namespace
@@ -84,51 +111,42 @@ class PackedConv2d::Formats {
     explicit Formats(torch::Tensor weight) : plain_(std::move(weight)) {}
 
     // The weight as maps of this size want it.
-    torch::Tensor fit(torch::IntArrayRef input, const ConvGeometry& geometry) {
+    Kept fit(torch::IntArrayRef input, const ConvGeometry& geometry) {
         const std::lock_guard lock(mutex_);
         if (kept_.empty()) {
-            keep(plain_, case_of(plain_, input, geometry));
+            keep(pack(plain_, {plain_.scalar_type(), four(plain_.sizes()), four(input), geometry,
+                               at::get_num_threads()}));
             plain_.reset();
-            return kept_[0].packed;
+            return kept_[0];
         }
-        const ConvCase wanted = case_of(kept_[0].packed, input, geometry);
+        const ConvCase& known = kept_[0].made_for;
+        const ConvCase wanted{known.dtype, known.weight, four(input), geometry,
+                              at::get_num_threads()};
         for (const bool by_format : {false, true}) {
             for (Kept& kept : kept_) {
                 if (by_format ? format_of(kept.made_for) == format_of(wanted)
                               : kept.made_for == wanted) {
                     std::swap(kept, kept_[0]);
-                    return kept_[0].packed;
+                    return kept_[0];
                 }
             }
         }
-        keep(unpacked(kept_[0].packed), wanted);
-        return kept_[0].packed;
+        keep(pack(kept_[0].plain(), wanted));
+        return kept_[0];
     }
 
     torch::Tensor plain() {
         const std::lock_guard lock(mutex_);
-        return kept_.empty() ? plain_ : unpacked(kept_[0].packed);
+        return kept_.empty() ? plain_ : kept_[0].plain();
     }
 
   private:
-    struct Kept {
-        ConvCase made_for;
-        torch::Tensor packed;
-    };
-
-    static ConvCase case_of(const torch::Tensor& weight, torch::IntArrayRef input,
-                            const ConvGeometry& geometry) {
-        return {weight.scalar_type(), four(weight.sizes()), four(input), geometry,
-                at::get_num_threads()};
-    }
-
     // Puts it first; what was last goes where there are two already.
-    void keep(const torch::Tensor& plain, const ConvCase& made_for) {
-        const torch::Tensor packed = pack_conv2d(plain, made_for.geometry, made_for.input);
+    void keep(Kept kept) {
         if (kept_.size() > 1) {
             kept_.pop_back();
         }
-        kept_.insert(kept_.begin(), {made_for, packed});
+        kept_.insert(kept_.begin(), std::move(kept));
     }
 
     std::mutex mutex_;
@@ -142,12 +160,16 @@ PackedConv2d::PackedConv2d(torch::Tensor weight)
 torch::Tensor PackedConv2d::operator()(const torch::Tensor& x, const torch::Tensor& bias,
                                        const ConvGeometry& geometry,
                                        const torch::Tensor& other) const {
-    return packed_conv2d(x, formats_->fit(x.sizes(), geometry), bias, geometry, other);
+    const Kept fitting = formats_->fit(x.sizes(), geometry);
+    return (fitting.winograd() ? winograd_conv2d : packed_conv2d)(x, fitting.packed, bias, geometry,
+                                                                  other);
 }
 
 void PackedConv2d::add_to(torch::Tensor& out, const torch::Tensor& x, const torch::Tensor& bias,
                           const ConvGeometry& geometry) const {
-    add_packed_conv2d(out, x, formats_->fit(x.sizes(), geometry), bias, geometry);
+    const Kept fitting = formats_->fit(x.sizes(), geometry);
+    (fitting.winograd() ? add_winograd_conv2d : add_packed_conv2d)(out, x, fitting.packed, bias,
+                                                                   geometry);
 }
 
 torch::Tensor PackedConv2d::weight() const {

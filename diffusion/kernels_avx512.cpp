@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "diffusion/flash_kernel.h"
+#include "diffusion/winograd_kernel.h"
 
 namespace weft {
 namespace {
@@ -27,6 +28,16 @@ struct Avx512 {
 
 void flash_avx512(const FlashHead& head, int64_t first, float* scratch) {
     flash<Avx512>(head, first, scratch);
+}
+
+void winograd_spread_avx512(const WinogradConv& conv, const WinogradTiles& tiles, int64_t begin,
+                            int64_t end) {
+    winograd_spread<Avx512>(conv, tiles, begin, end);
+}
+
+void winograd_gather_avx512(const WinogradConv& conv, const WinogradTiles& tiles,
+                            const WinogradPart& part, float* scratch) {
+    winograd_gather<Avx512>(conv, tiles, part, scratch);
 }
 
 }  // namespace weft

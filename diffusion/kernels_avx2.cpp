@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "diffusion/flash_kernel.h"
+#include "diffusion/winograd_kernel.h"
 
 namespace weft {
 namespace {
@@ -33,6 +34,16 @@ struct Avx2 {
 
 void flash_avx2(const FlashHead& head, int64_t first, float* scratch) {
     flash<Avx2>(head, first, scratch);
+}
+
+void winograd_spread_avx2(const WinogradConv& conv, const WinogradTiles& tiles, int64_t begin,
+                          int64_t end) {
+    winograd_spread<Avx2>(conv, tiles, begin, end);
+}
+
+void winograd_gather_avx2(const WinogradConv& conv, const WinogradTiles& tiles,
+                          const WinogradPart& part, float* scratch) {
+    winograd_gather<Avx2>(conv, tiles, part, scratch);
 }
 
 }  // namespace weft
