@@ -41,11 +41,9 @@ struct WinogradConv {
     float* out = nullptr;           // [frames, out_height, out_width, channels]
     int64_t out_height = 0;
     int64_t out_width = 0;
-    int64_t channels = 0;  // a multiple of winograd_group
-
-    int64_t rows_of_tiles() const { return (out_height + winograd_tile - 1) / winograd_tile; }
-
-    int64_t tiles_of_row() const { return (out_width + winograd_tile - 1) / winograd_tile; }
+    int64_t channels = 0;   // a multiple of winograd_group
+    int64_t tile_rows = 0;  // that cover a frame of the result, the last ones in part
+    int64_t tile_columns = 0;
 };
 
 /// Tiles [first, first + count) of all frames', row by row, and the transformed pixels under them.

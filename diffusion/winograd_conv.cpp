@@ -43,6 +43,10 @@ int64_t rounded_up(int64_t count, int64_t step) {
     return (count + step - 1) / step * step;
 }
 
+int64_t tiles_over(int64_t pixels) {
+    return rounded_up(pixels, winograd_tile) / winograd_tile;
+}
+
 torch::Tensor channels_last(const torch::Tensor& x) {
     return x.contiguous(torch::MemoryFormat::ChannelsLast);
 }
@@ -98,7 +102,7 @@ int64_t depth_of(int64_t tiles, int64_t in) {
 // every number is added up over the input channels in their order.
 void run(WinogradConv conv, int64_t frames) {
     const Kernels& kernels = kernels_here();
-    const int64_t total = frames * conv.rows_of_tiles() * conv.tiles_of_row();
+    const int64_t total = frames * conv.tile_rows * conv.tile_columns;
     conv.depth = depth_of(total, conv.in);
     const int64_t groups = conv.channels / winograd_group;
     const int64_t room = std::min(rounded_up(total, winograd_rows), tiles_at_once(conv.in));
@@ -147,13 +151,16 @@ WinogradConv view_of(const torch::Tensor& x, const torch::Tensor& weight, const 
             .in = x.size(1),
             .above = geometry.padding[0],
             .left = geometry.padding[1],
+            .depth = 0,
             .weight = weight.const_data_ptr<float>(),
             .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
             .added = nullptr,
             .out = out.mutable_data_ptr<float>(),
             .out_height = out.size(2),
             .out_width = out.size(3),
-            .channels = out.size(1)};
+            .channels = out.size(1),
+            .tile_rows = tiles_over(out.size(2)),
+            .tile_columns = tiles_over(out.size(3))};
 }
 
 }  // namespace

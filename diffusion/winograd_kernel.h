@@ -63,10 +63,9 @@ struct TilePlace {
 };
 
 inline TilePlace place_of(const WinogradConv& conv, int64_t tile) {
-    const int64_t columns = conv.tiles_of_row();
-    const int64_t row = tile / columns;
-    return {row / conv.rows_of_tiles(), row % conv.rows_of_tiles() * winograd_tile,
-            tile % columns * winograd_tile};
+    const int64_t row = tile / conv.tile_columns;
+    return {row / conv.tile_rows, row % conv.tile_rows * winograd_tile,
+            tile % conv.tile_columns * winograd_tile};
 }
 
 // Input channels that are multiplied at a time.

@@ -164,8 +164,10 @@ TEST_CASE("every vector unit's kernels give the convolution", "[winograd]") {
                                     .out = out.mutable_data_ptr<float>(),
                                     .out_height = s.height,
                                     .out_width = s.width,
-                                    .channels = s.out};
-            const int64_t count = conv.rows_of_tiles() * conv.tiles_of_row();
+                                    .channels = s.out,
+                                    .tile_rows = 5,
+                                    .tile_columns = 3};
+            const int64_t count = conv.tile_rows * conv.tile_columns;
             const int64_t stride = (count + winograd_rows) * depth;
             const torch::Tensor spread = torch::empty({2, winograd_points, stride});
             const torch::Tensor scratch = torch::empty({winograd_scratch(depth)});
