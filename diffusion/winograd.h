@@ -17,9 +17,10 @@ namespace weft {
 // weight of 36 numbers would take four times the memory and, at the deep levels of a UNet, be
 // slower to read than the products are to compute.
 
-constexpr int64_t winograd_tile = 4;     // pixels of the result along a side
-constexpr int64_t winograd_points = 36;  // 6 x 6
-constexpr int64_t winograd_taps = 9;     // 3 x 3
+constexpr int64_t winograd_tile = 4;  // pixels of the result along a side
+constexpr int64_t winograd_seen = 6;  // pixels under a tile along a side
+constexpr int64_t winograd_points = winograd_seen * winograd_seen;
+constexpr int64_t winograd_taps = 9;  // 3 x 3
 /// Channels of the result come in groups of this many.
 constexpr int64_t winograd_group = 16;
 

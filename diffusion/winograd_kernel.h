@@ -9,8 +9,6 @@
 namespace weft {
 namespace {
 
-constexpr int64_t winograd_seen = 6;  // pixels under a tile along a side
-
 // B^T d along one axis: six numbers in place, `step` vectors apart.
 template <typename Unit>
 inline void spread_six(typename Unit::Vector* d, int64_t step) {
@@ -192,20 +190,32 @@ inline void weigh(const WinogradConv& conv, const Slice& slice, int64_t first, f
     }
 }
 
-// out [rows, columns] (+)= spread [rows, depth] times weight [depth, columns].
+// One point's product: spread [tiles, depth] times weight [depth, columns], on top of what is there
+// unless it is the first.
+struct Product {
+    Factors spread;
+    const float* weight;
+    int64_t depth;
+    bool first;
+};
+
+// out [rows, columns] (+)= the product of tiles from `tile` on.
 template <typename Unit, int rows, int vectors>
-inline void multiply_rows(const Factors& spread, const float* weight, int64_t depth, bool first,
-                          float* out) {
+inline void multiply_rows(const Product& product, int64_t tile, float* out) {
+    constexpr int ahead = 8;
+    out += tile * vectors * Unit::size;
     Sums<Unit, rows, vectors> sums;
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
             sums.at[r][v] =
-                first ? Unit::all(0.0F) : load<Unit>(out + (r * vectors + v) * Unit::size);
+                product.first ? Unit::all(0.0F) : load<Unit>(out + (r * vectors + v) * Unit::size);
         }
     }
-    multiply<8>(sums, spread, weight, depth);
+    const Factors& spread = product.spread;
+    multiply<ahead>(sums, {spread.at + tile * spread.row, spread.row, spread.step}, product.weight,
+                    product.depth);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
@@ -215,20 +225,16 @@ inline void multiply_rows(const Factors& spread, const float* weight, int64_t de
     }
 }
 
-// One point's product for `count` tiles; a rest of less than half the rows takes half of them.
+// The product of `count` tiles; a rest of at most half the rows takes half of them.
 template <typename Unit, int vectors>
-inline void multiply_tiles(const Factors& spread, const float* weight, int64_t count, int64_t depth,
-                           bool first, float* out) {
-    constexpr int64_t columns = vectors * Unit::size;
+inline void multiply_tiles(const Product& product, int64_t count, float* out) {
     constexpr int half = Unit::rows / 2;
-    int64_t t = 0;
-    for (; t + half < count; t += Unit::rows) {
-        multiply_rows<Unit, Unit::rows, vectors>({spread.at + t * spread.row, spread.row, 1},
-                                                 weight, depth, first, out + t * columns);
+    int64_t tile = 0;
+    for (; tile + half < count; tile += Unit::rows) {
+        multiply_rows<Unit, Unit::rows, vectors>(product, tile, out);
     }
-    if (t < count) {
-        multiply_rows<Unit, half, vectors>({spread.at + t * spread.row, spread.row, 1}, weight,
-                                           depth, first, out + t * columns);
+    if (tile < count) {
+        multiply_rows<Unit, half, vectors>(product, tile, out);
     }
 }
 
@@ -265,31 +271,39 @@ inline void finish_tile(const WinogradConv& conv, const TilePlace& place, const 
     }
 }
 
-// Tiles [first, last), at most a block, in `vectors` vectors of channels. A weight that is
-// multiplied whole stays in the scratch for the blocks after the first.
+// Tiles [first, last), at most winograd_block, of the result from `channel` on.
+struct Block {
+    int64_t first;
+    int64_t last;
+    int64_t channel;
+    bool weighed;  // a weight that is multiplied whole is in the scratch from the block before
+};
+
 template <typename Unit, int vectors>
-void gather_block(const WinogradConv& conv, const WinogradTiles& tiles, int64_t first, int64_t last,
-                  int64_t channel, bool weighed, float* scratch) {
+void gather_block(const WinogradConv& conv, const WinogradTiles& tiles, const Block& block,
+                  float* scratch) {
     constexpr int64_t columns = vectors * Unit::size;
-    const int64_t count = last - first;
+    const int64_t count = block.last - block.first;
     const int64_t stride = (count + Unit::rows) * columns + Unit::size;
     float* const weight = scratch + winograd_points * (winograd_block + Unit::rows + 1) * columns;
     for (int64_t in = 0; in < conv.in; in += conv.depth) {
         const Slice slice = slice_at(conv, in);
-        const float* const spread = spread_at(conv, tiles, slice, first);
-        if (!weighed || slice.depth < conv.in) {
-            weigh<Unit, vectors>(conv, slice, channel, weight);
+        const float* const spread = spread_at(conv, tiles, slice, block.first);
+        if (!block.weighed || slice.depth < conv.in) {
+            weigh<Unit, vectors>(conv, slice, block.channel, weight);
         }
         for (int64_t p = 0; p < winograd_points; ++p) {
-            multiply_tiles<Unit, vectors>({spread + p * tiles.stride, slice.depth, 1},
-                                          weight + p * weight_stride<Unit, vectors>(conv), count,
-                                          slice.depth, in == 0, scratch + p * stride);
+            multiply_tiles<Unit, vectors>({{spread + p * tiles.stride, slice.depth, 1},
+                                           weight + p * weight_stride<Unit, vectors>(conv),
+                                           slice.depth,
+                                           in == 0},
+                                          count, scratch + p * stride);
         }
     }
     for (int64_t t = 0; t < count; ++t) {
-        const TilePlace place = place_of(conv, tiles.first + first + t);
+        const TilePlace place = place_of(conv, tiles.first + block.first + t);
         for (int64_t c = 0; c < columns; c += Unit::size) {
-            finish_tile<Unit>(conv, place, scratch + t * columns + c, stride, channel + c);
+            finish_tile<Unit>(conv, place, scratch + t * columns + c, stride, block.channel + c);
         }
     }
 }
@@ -299,8 +313,10 @@ void gather_vectors(const WinogradConv& conv, const WinogradTiles& tiles, const 
                     int64_t channel, float* scratch) {
     for (int64_t tile = part.first_tile; tile < part.last_tile; tile += winograd_block) {
         const int64_t end = tile + winograd_block;
-        gather_block<Unit, vectors>(conv, tiles, tile, end < part.last_tile ? end : part.last_tile,
-                                    channel, tile > part.first_tile, scratch);
+        gather_block<Unit, vectors>(
+            conv, tiles,
+            {tile, end < part.last_tile ? end : part.last_tile, channel, tile > part.first_tile},
+            scratch);
     }
 }
 
