@@ -14,7 +14,8 @@ namespace weft {
 // loop without vector instructions that takes ten times as long as the convolution. So a weight is
 // packed by the first call, for its size. The first call of another size finds out what that size
 // wants, once a process for all weights of the same shape, and repacks the weight where it has to.
-// Most 3x3 weights in f32 want Winograd's order (Note [Winograd]), which is one format for all sizes.
+// Most 3x3 weights in f32 want Winograd's order (Note [Winograd]), which is one format for all
+// sizes.
 
 /// A convolution's weight, packed for the sizes it meets: in at most two formats at a time, so that
 /// two sizes may alternate. Copies share them. For inference on the CPU. Thread-safe.
