@@ -64,6 +64,8 @@ void probe_streams(AVFormatContext& input, const fs::path& path, int64_t max_pix
     if (code < 0)
         throw Error(path.string(), "cannot be read: " + error_text(code),
                     "check that the file is whole");
+    for (unsigned i = 0; i < input.nb_streams; ++i)
+        forget_unknown_values(*input.streams[i]->codecpar);
 }
 
 /// Fills how stored pictures must be turned; other angles than quarter turns are left alone.

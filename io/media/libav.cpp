@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdarg>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -15,6 +16,17 @@ extern "C" {
 
 namespace weft {
 namespace {
+
+/// Values of an enum are 0 to count - 1. What a demuxer or decoder copied from a file may be any
+/// number, which to read as the enum is undefined: H.264 may claim chroma siting 8.
+template <typename Enum>
+void forget_unknown(Enum& field, Enum count, Enum unspecified) {
+    static_assert(sizeof(Enum) == sizeof(int));
+    int value = 0;
+    std::memcpy(&value, &field, sizeof value);
+    if (value < 0 || value >= static_cast<int>(count))
+        field = unspecified;
+}
 
 /// libav's log callback is one per process, so what it collects is too.
 struct Log {
@@ -141,6 +153,24 @@ AVRational to_av(const Rational& r) {
     AVRational result{0, 1};
     av_reduce(&result.num, &result.den, r.num(), r.den(), std::numeric_limits<int>::max());
     return result;
+}
+
+void forget_unknown_values(AVCodecParameters& parameters) {
+    constexpr auto field_orders = static_cast<AVFieldOrder>(AV_FIELD_BT + 1);
+    forget_unknown(parameters.field_order, field_orders, AV_FIELD_UNKNOWN);
+    forget_unknown(parameters.color_space, AVCOL_SPC_NB, AVCOL_SPC_UNSPECIFIED);
+    forget_unknown(parameters.color_primaries, AVCOL_PRI_NB, AVCOL_PRI_UNSPECIFIED);
+    forget_unknown(parameters.color_trc, AVCOL_TRC_NB, AVCOL_TRC_UNSPECIFIED);
+    forget_unknown(parameters.color_range, AVCOL_RANGE_NB, AVCOL_RANGE_UNSPECIFIED);
+    forget_unknown(parameters.chroma_location, AVCHROMA_LOC_NB, AVCHROMA_LOC_UNSPECIFIED);
+}
+
+void forget_unknown_values(AVFrame& frame) {
+    forget_unknown(frame.colorspace, AVCOL_SPC_NB, AVCOL_SPC_UNSPECIFIED);
+    forget_unknown(frame.color_primaries, AVCOL_PRI_NB, AVCOL_PRI_UNSPECIFIED);
+    forget_unknown(frame.color_trc, AVCOL_TRC_NB, AVCOL_TRC_UNSPECIFIED);
+    forget_unknown(frame.color_range, AVCOL_RANGE_NB, AVCOL_RANGE_UNSPECIFIED);
+    forget_unknown(frame.chroma_location, AVCHROMA_LOC_NB, AVCHROMA_LOC_UNSPECIFIED);
 }
 
 }  // namespace weft

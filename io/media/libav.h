@@ -75,6 +75,11 @@ class DecoderLog {
     std::string first_;
 };
 
+/// Sets what libav took from a file unseen, its colour tags and order of fields, to unspecified where
+/// it is no value of its enum, so that it can be read as one.
+void forget_unknown_values(AVCodecParameters& parameters);
+void forget_unknown_values(AVFrame& frame);
+
 /// libav's words for an error code, led by the first logged error where there is one.
 std::string error_text(int code);
 

@@ -208,6 +208,7 @@ bool VideoReader::receive(AVFrame& frame) {
             damaged(logged);
         else if (frame.decode_error_flags != 0 || (frame.flags & AV_FRAME_FLAG_CORRUPT) != 0)
             damaged("a picture decodes with errors");
+        forget_unknown_values(frame);
         return true;
     }
 }
