@@ -9,13 +9,12 @@ namespace weft {
 // Gray, arXiv 1509.09308, F(4x4, 3x3)): Y = A^T [(G g G^T) . (B^T d B)] A, where d is the 6x6
 // pixels under the tile, g the weight, and the product in the middle one number each, so that over
 // channels it is 36 products of matrices. The polynomials are taken at 0, +-1/sqrt(2), +-sqrt(2)
-// and infinity, where f32 loses least: the largest error over 512 channels is 1.7 times that of
-// adding up the plain products; at the customary 0, +-1, +-2 it is 7 times.
-
+// and infinity, where f32 loses little: over 512 channels of random numbers the largest error was
+// 1.7 times that of adding up the plain products; at the customary 0, +-1, +-2 it was 7 times.
+//
 // The weight is kept as it came, 9 numbers, and transformed anew for every block of tiles, some
-// input channels at a time, while the results are still in the cache: about 6 % more work, where a
-// weight of 36 numbers would take four times the memory and, at the deep levels of a UNet, be
-// slower to read than the products are to compute.
+// input channels at a time, while the results are still in the cache: a weight of 36 numbers would
+// take four times the memory and four times as long to read.
 
 constexpr int64_t winograd_tile = 4;  // pixels of the result along a side
 constexpr int64_t winograd_seen = 6;  // pixels under a tile along a side
