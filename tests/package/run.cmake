@@ -1,4 +1,4 @@
-# cmake -DBUILD=DIR -DSOURCE=DIR -P run.cmake: installs the build, runs the installed program from another
+# cmake -DBUILD=DIR -DSOURCE=DIR -DCOMPILER=PROGRAM -P run.cmake: installs the build, runs the installed program from another
 # folder, then builds and runs a small program that finds weft with find_package.
 set(work ${BUILD}/package)
 file(REMOVE_RECURSE ${work})
@@ -21,7 +21,7 @@ run(${CMAKE_COMMAND} -E chdir / ${work}/moved/bin/weft doctor)
 expect("path: ${work}/moved/share/weft/models/starter")
 
 run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE}/tests/package -B ${work}/user -DCMAKE_PREFIX_PATH=${work}/moved
-  -DCMAKE_BUILD_TYPE=Debug)
+  -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=Debug)
 run(${CMAKE_COMMAND} --build ${work}/user)
 run(${work}/user/user ${SOURCE}/samples/clip.mp4 ${work}/moved/share/weft/models/starter)
 expect("^512x288 starter")
