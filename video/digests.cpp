@@ -49,10 +49,6 @@ std::string additions(const Plan& plan) {
     for (const auto& words : options.embeddings) {
         text += c10::str("embedding ", key_of(words.path), " ", words.token, "\n");
     }
-    std::error_code ignored;
-    if (fs::exists(plan.ocio, ignored)) {
-        text += "ocio " + key_of(plan.ocio) + "\n";
-    }
     return options.vae.empty() ? text : text + "vae " + key_of(options.vae) + "\n";
 }
 
@@ -60,6 +56,7 @@ std::string additions(const Plan& plan) {
 std::string plan_text(Plan plan) {
     plan.model.clear();
     plan.vae.clear();
+    plan.ocio.clear();
     plan.lora.clear();
     plan.embedding.clear();
     plan.to.clear();
@@ -77,12 +74,13 @@ const std::string& program_key() {
 std::string common_digest(const Job& job, const ClipWork& work, const DigestInputs& inputs) {
     const auto& placement = inputs.placement;
     return content_key(
-        {}, c10::str("segment 1\n", program_key(), " ", at::get_cpu_capability(), "\n",
-                     plan_text(job.plan), job.batch, "\n", source_key(work.source.path, ""), " ",
-                     static_cast<int>(work.source.reading.damage), "\n", key_of(inputs.model), "\n",
-                     additions(job.plan), describe_stream(inputs.out, inputs.info, inputs.writing),
-                     "\n", placement.device.is_cuda() ? "cuda" : "cpu", " ",
-                     c10::toString(placement.dtype)));
+        {},
+        c10::str("segment 1\n", program_key(), " ", at::get_cpu_capability(), "\n",
+                 plan_text(job.plan), job.batch, "\n", source_key(work.source.path, ""), " ",
+                 static_cast<int>(work.source.reading.damage), "\n", key_of(inputs.model), "\n",
+                 additions(job.plan), job.map ? job.map->key() : "", "\n",
+                 describe_stream(inputs.out, inputs.info, inputs.writing), "\n",
+                 placement.device.is_cuda() ? "cuda" : "cpu", " ", c10::toString(placement.dtype)));
 }
 
 std::string digest_of(const std::string& common, const ClipWork& work, const Segment& segment) {

@@ -256,21 +256,33 @@ std::string ColorConfig::display_space() const {
                      "name what the model is to see: IN:MODEL");
 }
 
-ColorTransform ColorConfig::transform(const std::string& from, const std::string& to) const {
+struct ColorConfig::Processor {
+    ocio::ConstCPUProcessorRcPtr cpu;
+};
+
+ColorConfig::Processor ColorConfig::processor(const std::string& from,
+                                              const std::string& to) const {
     try {
         TableWalk walk(*library_->config);
         walk.space(from.c_str());
         walk.space(to.c_str());
         walk.common();
         const auto processor = library_->config->getProcessor(from.c_str(), to.c_str());
-        const ocio::ConstCPUProcessorRcPtr cpu = processor->getOptimizedCPUProcessor(
-            ocio::BIT_DEPTH_F32, ocio::BIT_DEPTH_F32, ocio::OPTIMIZATION_LOSSLESS);
-        return [cpu](const torch::Tensor& rgb) { return applied(*cpu, rgb); };
+        return {processor->getOptimizedCPUProcessor(ocio::BIT_DEPTH_F32, ocio::BIT_DEPTH_F32,
+                                                    ocio::OPTIMIZATION_LOSSLESS)};
     } catch (const ocio::Exception& error) {
         throw Error(name(),
                     c10::str("cannot go from '", from, "' to '", to, "': ", one_line(error.what())),
                     "choose other colour spaces, or mend the configuration");
     }
+}
+
+ColorTransform ColorConfig::transform(const std::string& from, const std::string& to) const {
+    return [cpu = processor(from, to).cpu](const torch::Tensor& rgb) { return applied(*cpu, rgb); };
+}
+
+std::string ColorConfig::transform_key(const std::string& from, const std::string& to) const {
+    return processor(from, to).cpu->getCacheID();
 }
 
 std::optional<ColorTag> ColorConfig::tag_of(const std::string& space) const {

@@ -48,11 +48,18 @@ class ColorConfig {
     ///                 table (LUT) is missing or is none that weft lets through (lut_check.h)
     ColorTransform transform(const std::string& from, const std::string& to) const;
 
+    /// What that transform does, as a text: the same for transforms that do the same, whatever
+    /// their tables' files are called. Throws as transform().
+    std::string transform_key(const std::string& from, const std::string& to) const;
+
     /// Matrix, primaries and transfer of a video in this space; nullopt where nobody knows.
     std::optional<ColorTag> tag_of(const std::string& space) const;
 
   private:
-    struct Library;  // keeps OpenColorIO's headers out of this one
+    struct Library;    // keeps OpenColorIO's headers out of this one
+    struct Processor;  // likewise
+
+    Processor processor(const std::string& from, const std::string& to) const;
 
     explicit ColorConfig(std::shared_ptr<const Library> library);
 

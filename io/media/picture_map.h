@@ -29,6 +29,9 @@ class PictureMap {
     virtual torch::Tensor returned(const torch::Tensor& source, const torch::Tensor& shown,
                                    const torch::Tensor& edited) const = 0;
 
+    /// What the map does, as a text for digests; empty where the clip's tags say it all.
+    virtual std::string key() const { return {}; }
+
     /// What the written clip is, where returned() gives another kind of picture than the source.
     virtual StreamInfo written(StreamInfo source) const { return source; }
 };

@@ -24,7 +24,11 @@ SceneMap::SceneMap(const ColorConfig& config, const SceneSpaces& spaces)
       from_model_(config.transform(spaces.model, config.linear_space())),
       to_out_(config.transform(config.linear_space(), spaces.out)),
       through_(config.transform(spaces.in, spaces.out)),
-      model_maps_tones_(maps_tones(to_model_)) {}
+      model_maps_tones_(maps_tones(to_model_)),
+      key_(config.transform_key(spaces.in, config.linear_space()) + "\n" +
+           config.transform_key(config.linear_space(), spaces.model) + "\n" +
+           config.transform_key(config.linear_space(), spaces.out) + "\n" +
+           config.transform_key(spaces.in, spaces.out)) {}
 
 torch::Tensor SceneMap::shown(const torch::Tensor& source) const {
     const torch::Tensor light = to_light_(source);

@@ -26,6 +26,10 @@ class SceneMap final : public PictureMap {
     torch::Tensor shown(const torch::Tensor& source) const override;
     torch::Tensor returned(const torch::Tensor& source, const torch::Tensor& shown,
                            const torch::Tensor& edited) const override;
+
+    /// Of its transforms, their tables' contents included.
+    std::string key() const override { return key_; }
+
     /// The tags become those of the space that is written, unspecified where nobody knows them.
     StreamInfo written(StreamInfo source) const override;
 
@@ -38,6 +42,7 @@ class SceneMap final : public PictureMap {
     ColorTransform to_out_;   // linear -> OUT
     ColorTransform through_;  // IN -> OUT
     bool model_maps_tones_ = false;
+    std::string key_;
 };
 
 }  // namespace weft

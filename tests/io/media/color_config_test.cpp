@@ -176,4 +176,16 @@ TEST_CASE("a configuration of one's own is read with its tables, broken ones are
     }
 }
 
+TEST_CASE("a transform's key tells what its table holds, not what it is called", "[color]") {
+    const auto key = [](const std::string& name, const char* middle) {
+        const std::string table = std::string("LUT_1D_SIZE 3\n0 0 0\n") + middle + "\n1 1 1\n";
+        return ColorConfig::open(write_config(name, table).string())
+            .transform_key("Table", "Light");
+    };
+    const auto first = key("one.cube", "0.25 0.25 0.25");
+    CHECK_FALSE(first.empty());
+    CHECK(key("same.cube", "0.25 0.25 0.25") == first);
+    CHECK(key("other.cube", "0.25 0.25 0.26") != first);
+}
+
 }  // namespace weft
