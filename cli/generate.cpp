@@ -107,12 +107,17 @@ void add_generate(CLI::App& command, Context& context) {
     command.add_option("--frames", options->frames, "pictures to draw: 1 (default: 1)")
         ->type_name("N")
         ->group("Output");
-    add_plan_options(command, options,
-                     {"strength",     "image_guidance", "from",          "to",
-                      "ocio",         "colorspace",     "codec",         "crf",
-                      "preset",       "noise",          "noise_share",   "mode",
-                      "key_every",    "detail",         "shape_fusion",  "pixel_fusion",
-                      "anchor_style", "plug_and_play",  "source_prompt", "segment_frames"});
+    add_plan_options(command, options, {"mask",          "mask_feather",
+                                        "strength",      "image_guidance",
+                                        "from",          "to",
+                                        "ocio",          "colorspace",
+                                        "codec",         "crf",
+                                        "preset",        "noise",
+                                        "noise_share",   "mode",
+                                        "key_every",     "detail",
+                                        "shape_fusion",  "pixel_fusion",
+                                        "anchor_style",  "plug_and_play",
+                                        "source_prompt", "segment_frames"});
     command.footer([&context] { return model_help(context); });
     command.callback([options, &context] { generate(*options, context); });
 }

@@ -9,10 +9,10 @@
 #include "cli/report.h"
 #include "diffusion/device.h"
 #include "io/files/error.h"
-#include "io/media/picture.h"
 #include "io/media/prefetch.h"
 #include "io/media/reader.h"
 #include "temporal/flow_estimator.h"
+#include "video/mask.h"
 #include "video/measure.h"
 #include "video/measure_page.h"
 
@@ -57,7 +57,8 @@ NamedSource open_source(const Options& options) {
     if (!options.to.empty()) {
         part.to = Position::parse(options.to, "--to");
     }
-    return {"source", open(options.source, part)};
+    return {"source",
+            prefetch(masked(open_video(options.source, part), {.path = options.mask}), 2)};
 }
 
 /// Names of the edits: their file names, with the folder where two are alike.
@@ -74,11 +75,6 @@ std::vector<NamedSource> open_edited(const Options& options) {
         opened.push_back({name, open(path, {})});
     }
     return opened;
-}
-
-/// White where the edit was allowed, [1, h, w].
-torch::Tensor read_mask(const std::string& path) {
-    return path.empty() ? torch::Tensor() : read_picture(path).slice(0, 0, 3).mean(0, true);
 }
 
 Report optional_report(const std::optional<double>& value) {
@@ -217,7 +213,6 @@ void run_measure(const Options& options, const Context& context) {
     MeasureOptions measuring{.longer_side = options.longer_side,
                              .estimator = options.estimator,
                              .drift_frames = options.drift_frames,
-                             .mask = read_mask(options.mask),
                              .clip = clip.get(),
                              .prompt = options.prompt,
                              .stop = context.stop};
@@ -250,7 +245,9 @@ void add_measure(CLI::App& command, Context& context) {
     command.add_option("--from", options->from, "part of the source the edits show: its begin")
         ->type_name("T");
     command.add_option("--to", options->to, "its end, not included")->type_name("T");
-    command.add_option("--mask", options->mask, "picture, white where the edit was allowed")
+    command
+        .add_option("--mask", options->mask,
+                    "picture, clip or sequence, black where nothing may change")
         ->type_name("FILE");
     command.add_option("--flow", options->estimator, estimator_names() + " (default: dis)")
         ->type_name("NAME");

@@ -37,9 +37,12 @@ struct StylizeOptions : PlanOptions {
 };
 
 /// Refuses an OUT that cannot be meant, before anything slow starts.
-void check_out(const StylizeOptions& options) {
+void check_out(const StylizeOptions& options, const Plan& plan) {
     if (same_file(options.in, options.out)) {
         throw Error(options.out, "is the input itself", "choose another OUT");
+    }
+    if (!plan.mask.empty() && same_file(plan.mask, options.out)) {
+        throw Error(options.out, "is the mask itself", "choose another OUT");
     }
     std::error_code ignored;
     const auto status = std::filesystem::status(options.out, ignored);
@@ -126,7 +129,14 @@ struct Stylizing {
     }
 
     ClipSource source() const {
-        return {options.in, read_options(options, plan, context), parse_rate(plan.fps)};
+        return {options.in, read_options(options, plan, context), parse_rate(plan.fps), mask()};
+    }
+
+    MaskSource mask() const {
+        return {.path = plan.mask,
+                .reading = {.max_pixels = read_options(options, plan, context).max_pixels,
+                            .stop = context.stop},
+                .feather_px = plan.mask_feather.value_or(0)};
     }
 };
 
@@ -188,13 +198,18 @@ void stylize_clip(const Stylizing& run, const std::filesystem::path& model) {
         return;
     }
     check_picture(options.out, job);
+    Frame first;
+    first.time = info.start;
+    check_mask(run.mask(), info, first);
     tell_mode(job, run);
     StageClock clock;
     const auto load = [&] {
         return Editor(DiffusionModel::load(model, options.device, model_options(job.plan)), job);
     };
     if (!in_segments(job, run, info)) {
-        run.printer.finish(weft::run(load(), std::move(source), run.run_options(), clock), clock);
+        run.printer.finish(
+            weft::run(load(), masked(std::move(source), run.mask()), run.run_options(), clock),
+            clock);
         return;
     }
     source.reset();
@@ -235,7 +250,7 @@ void copy_clip(const Stylizing& run) {
 void stylize(const StylizeOptions& options, const Context& context) {
     const Plan plan = collect_plan(options);
     check_given(options, plan);
-    check_out(options);
+    check_out(options, plan);
     ProgressPrinter printer(*progress_mode_named(options.progress), context.verbosity);
     const Stylizing run{options, plan, context, printer};
     if (edits_nothing(plan) && !options.dry_run && options.save_plan.empty()) {

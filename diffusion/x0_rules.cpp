@@ -67,6 +67,14 @@ Denoise styled_as_anchor(Denoise denoise, AnchorStyle style, std::span<const Noi
     };
 }
 
+Denoise kept_outside(Denoise denoise, torch::Tensor source, torch::Tensor mask) {
+    return [denoise = std::move(denoise), source = std::move(source), mask = std::move(mask)](
+               const torch::Tensor& x, const NoiseLevel& level) {
+        const torch::Tensor x0 = denoise(x, level);
+        return torch::lerp(source.to(x0), x0, mask.to(x0).expand_as(x0));
+    };
+}
+
 Denoise pixels_fused(Denoise denoise, PixelFusion fusion, std::span<const NoiseStep> steps) {
     return [denoise = std::move(denoise), fusion = std::move(fusion), clock = StepClock(steps)](
                const torch::Tensor& x, const NoiseLevel& level) {

@@ -38,6 +38,13 @@ struct AnchorStyle {
 
 Denoise styled_as_anchor(Denoise denoise, AnchorStyle style, std::span<const NoiseStep> steps);
 
+/// Outside a mask the source stays: x0 <- mask x0 + (1 - mask) source. Under a deterministic
+/// sampler x is then alpha source + sigma e there at every level, with the noise e that it began
+/// with, as in Blended Latent Diffusion (Avrahami et al., arXiv 2206.02779, algorithm 1), which
+/// draws that noise anew at every step.
+/// @param source [n, c, h, w] latents @param mask [n, 1, h, w] in [0, 1]: 1 is edited
+Denoise kept_outside(Denoise denoise, torch::Tensor source, torch::Tensor mask);
+
 /// x [n, c, h, w] with the mean and deviation of `like` [n or 1, c, h', w'] in each channel.
 torch::Tensor with_statistics_of(const torch::Tensor& like, const torch::Tensor& x);
 

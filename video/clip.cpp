@@ -30,7 +30,7 @@ void ClipCursor::open_at(int64_t place) {
     const bool exact = reading.damage == Damage::refuse;
     if (exact && place > 0)
         reading.from = Position{.time = {}, .frame = frames_[static_cast<size_t>(place)].index};
-    open_ = open_video(source_.path, reading);
+    open_ = masked(open_video(source_.path, reading), source_.mask);
     next_ = exact ? place : 0;
 }
 

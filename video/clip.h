@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/media/reader.h"
+#include "video/mask.h"
 
 namespace weft {
 
@@ -24,6 +25,7 @@ struct ClipSource {
     std::filesystem::path path;
     ReadOptions reading;           // with the part that is edited
     std::optional<Rational> rate;  // from --fps; see at_rate()
+    MaskSource mask = {};          // frames of a ClipCursor carry it
 };
 
 /// Opens the frames that an edit sees: the part, at the wanted rate.

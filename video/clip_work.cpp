@@ -17,6 +17,14 @@ std::string reading_text(const Job& job, const ClipSource& source) {
                     source.reading.damage == Damage::skip ? " ..." : "");
 }
 
+Frame as_frame(const ClipFrame& frame) {
+    Frame result;
+    result.index = frame.index;
+    result.time = frame.time;
+    result.duration = frame.duration;
+    return result;
+}
+
 std::vector<int64_t> places_of(const ClipAnalysis& analysis, const std::vector<int64_t>& frames) {
     std::vector<int64_t> places;
     places.reserve(frames.size());
@@ -78,13 +86,15 @@ bool needs_analysis(const Job& job) {
 ClipWork lay_out(Job& job, const ClipSource& source, const std::atomic<bool>* stop,
                  const std::function<void(int64_t)>& on_frame) {
     auto frames = open_clip(source);
-    const Time start = frames->info().start;
+    const StreamInfo info = frames->info();
+    const Time start = info.start;
     auto analysis = analyse(std::move(frames), {.motion = needs_analysis(job),
                                                 .reading = reading_text(job, source),
                                                 .stop = stop,
                                                 .on_frame = on_frame});
     follow_motion(job, analysis);
     job.frames = analysis->frames();
+    check_mask(source.mask, info, as_frame(analysis->list().back()));
     const auto shots = places_of(*analysis, analysis->shots());
     auto board = make_storyboard(job.frames, shots, storyboard_options(job, *analysis, start));
     return {source, std::move(analysis), std::move(board)};

@@ -49,6 +49,9 @@ std::string additions(const Plan& plan) {
     for (const auto& words : options.embeddings) {
         text += c10::str("embedding ", key_of(words.path), " ", words.token, "\n");
     }
+    if (!plan.mask.empty()) {
+        text += "mask " + source_key(plan.mask, "") + "\n";
+    }
     return options.vae.empty() ? text : text + "vae " + key_of(options.vae) + "\n";
 }
 
@@ -56,6 +59,7 @@ std::string additions(const Plan& plan) {
 std::string plan_text(Plan plan) {
     plan.model.clear();
     plan.vae.clear();
+    plan.mask.clear();
     plan.ocio.clear();
     plan.lora.clear();
     plan.embedding.clear();

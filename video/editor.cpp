@@ -5,9 +5,11 @@
 #include <map>
 #include <optional>
 
+#include "diffusion/beside.h"
 #include "diffusion/plug_and_play.h"
 #include "diffusion/x0_rules.h"
 #include "temporal/guided_upsample.h"
+#include "video/in_between.h"
 #include "video/plan_lora.h"
 #include "video/resample.h"
 
@@ -67,6 +69,20 @@ void check(const FrameBatch& batch, const Size& size) {
         "frames of shape ", batch.pictures.sizes(), ", expected ", size.width, "x", size.height);
     TORCH_CHECK(batch.time_s.size() == batch.index.size(), batch.size(), " frames but ",
                 batch.time_s.size(), " times");
+    TORCH_CHECK(
+        !batch.masks.defined() ||
+            batch.masks.sizes() == torch::IntArrayRef({batch.size(), 1, size.height, size.width}),
+        "masks of shape ", batch.masks.sizes(), ", expected ", size.width, "x", size.height);
+}
+
+/// Latents [n, 1, h, w] that the edit may change: 1 where a mask touches their pixels, else 0. The
+/// padding goes with the edge it repeats.
+torch::Tensor mask_on_latents(const torch::Tensor& masks, const Fit& fit, int64_t downscale) {
+    return std::get<0>(torch::adaptive_max_pool2d(
+                           padded(masks, fit),
+                           {fit.padded.height / downscale, fit.padded.width / downscale}))
+        .gt(0)
+        .to(torch::kFloat32);
 }
 
 /// A flow of content size on the grid of the padded picture's latents; what is padded is invalid.
@@ -91,10 +107,13 @@ torch::Tensor known_on_latents(const torch::Tensor& known, const Fit& fit, int64
 
 FrameBatch FrameBatch::select(std::span<const int64_t> places) const {
     const std::vector<int64_t> rows(places.begin(), places.end());
-    FrameBatch chosen{pictures.index_select(0, torch::tensor(rows)), {}, {}};
+    FrameBatch chosen{pictures.index_select(0, torch::tensor(rows)), {}, {}, {}};
     for (const int64_t place : rows) {
         chosen.index.push_back(index.at(place));
         chosen.time_s.push_back(time_s.at(place));
+    }
+    if (masks.defined()) {
+        chosen.masks = masks.index_select(0, torch::tensor(rows));
     }
     return chosen;
 }
@@ -102,14 +121,22 @@ FrameBatch FrameBatch::select(std::span<const int64_t> places) const {
 FrameBatch FrameBatch::joined(const std::vector<FrameBatch>& parts) {
     FrameBatch all;
     std::vector<torch::Tensor> pictures;
+    std::vector<torch::Tensor> masks;
     for (const FrameBatch& part : parts) {
         if (part.size() > 0) {
             pictures.push_back(part.pictures);
+        }
+        if (part.masks.defined()) {
+            masks.push_back(part.masks);
         }
         all.index.insert(all.index.end(), part.index.begin(), part.index.end());
         all.time_s.insert(all.time_s.end(), part.time_s.begin(), part.time_s.end());
     }
     all.pictures = torch::cat(pictures);
+    TORCH_CHECK(masks.empty() || masks.size() == pictures.size(), "some frames lack a mask");
+    if (!masks.empty()) {
+        all.masks = torch::cat(masks);
+    }
     return all;
 }
 
@@ -151,13 +178,17 @@ Moment Editor::moment(double time_s) const {
 
 torch::Tensor Editor::render(const FrameBatch& batch, const RenderWatch& watch) const {
     check(batch, job_.fit.source);
-    const FrameBatch small{shrunk(batch.pictures), batch.index, batch.time_s};
+    const FrameBatch small = shrunk(batch);
     return finish(batch, small.pictures, edit(small, watch), watch);
 }
 
-torch::Tensor Editor::shrunk(const torch::Tensor& pictures) const {
+FrameBatch Editor::shrunk(const FrameBatch& batch) const {
     const torch::InferenceMode no_gradients;
-    return to_content(pictures, job_.fit);
+    FrameBatch small{to_content(batch.pictures, job_.fit), batch.index, batch.time_s, {}};
+    if (batch.masks.defined()) {
+        small.masks = to_content(batch.masks, job_.fit);
+    }
+    return small;
 }
 
 torch::Tensor Editor::edit(const FrameBatch& small, const RenderWatch& watch) const {
@@ -181,7 +212,8 @@ torch::Tensor Editor::edit(const FrameBatch& small, const RenderWatch& watch) co
 
 torch::Tensor Editor::edit_at(const FrameBatch& small, double strength,
                               const RenderWatch& watch) const {
-    if (strength <= 0) {
+    const bool masked_out = small.masks.defined() && small.masks.max().item<float>() <= 0;
+    if (strength <= 0 || masked_out) {
         return small.pictures;
     }
     const auto pictures = small.pictures.to(model_->placement().device);  // [n, 3, content]
@@ -258,7 +290,10 @@ torch::Tensor Editor::finish(const FrameBatch& batch, const torch::Tensor& small
         if (strength < 1) {
             large = large + (1 - strength) * (picture.to(device) - enlarged(small, 0));
         }
-        finished.push_back(large.clamp(0, 1).cpu());
+        large = large.clamp(0, 1).cpu();
+        finished.push_back(batch.masks.defined()
+                               ? torch::lerp(picture, large, batch.masks.slice(0, i, i + 1))
+                               : large);
     }
     return torch::cat(finished);
 }
@@ -279,7 +314,12 @@ torch::Tensor Editor::denoised(const torch::Tensor& source, const FrameBatch& ba
             draw_noise(job_, NoisePurpose::start, 0, batch.index, source.sizes().slice(1));
         start = add_noise(source, noise.to(source.device()), steps.front().from);
     }
-    return sample(*job_.sampler, tied(model_->denoise(steered), ties, steps), start, steps,
+    Denoise denoise = tied(model_->denoise(steered), ties, steps);
+    if (holds_masks(batch)) {
+        denoise = kept_outside(std::move(denoise), source,
+                               mask_on_latents(batch.masks, job_.fit, model_->traits().downscale));
+    }
+    return sample(*job_.sampler, denoise, start, steps,
                   run_options(job_, model_->schedule(), batch.index, source, watch));
 }
 
@@ -379,7 +419,34 @@ Conditioning Editor::conditioning(const torch::Tensor& source, const FrameBatch&
     if (model_->traits().source_conditioned) {
         result.source = source;
     }
+    if (model_->traits().beside == Beside::mask && batch.masks.defined()) {
+        result.beside = inpainting(batch);
+    }
     return result;
+}
+
+bool Editor::holds_masks(const FrameBatch& batch) const {
+    const bool carried = job_.between->motion;
+    return batch.masks.defined() && (!carried || model_->traits().beside == Beside::mask);
+}
+
+/// What an inpainting model is shown: the frames without the latents' squares that masks touch, so
+/// that what it is told to paint is what it does not see. Frame by frame, as everywhere.
+BesideInputs Editor::inpainting(const FrameBatch& batch) const {
+    const auto device = model_->placement().device;
+    const int64_t downscale = model_->traits().downscale;
+    std::vector<torch::Tensor> masks;
+    std::vector<torch::Tensor> sources;
+    for (int64_t i = 0; i < batch.size(); ++i) {
+        const auto picture = padded(batch.pictures.slice(0, i, i + 1), job_.fit).to(device);
+        const auto touched = mask_on_latents(batch.masks.slice(0, i, i + 1), job_.fit, downscale);
+        const auto squares =
+            torch::upsample_nearest2d(touched, {picture.size(2), picture.size(3)}).to(device);
+        BesideInputs one = inpainting_inputs(*model_, picture, squares);
+        masks.push_back(std::move(one.mask));
+        sources.push_back(std::move(one.masked_source));
+    }
+    return {.mask = torch::cat(masks), .masked_source = torch::cat(sources)};
 }
 
 torch::Tensor generate(const DiffusionModel& model, const Job& job, std::span<const int64_t> index,

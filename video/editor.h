@@ -20,6 +20,8 @@ struct FrameBatch {
     torch::Tensor pictures;      // [n, 3, h, w] RGB in [0, 1], at the source's or content size
     std::vector<int64_t> index;  // n frame numbers in the clip; they choose the noise
     std::vector<double> time_s;  // n times from the clip's first frame; curves are read there
+    /// [n, 1, h, w] in [0, 1]: how far each pixel may change; undefined: wholly.
+    torch::Tensor masks = {};
 
     int64_t size() const { return static_cast<int64_t>(index.size()); }
 
@@ -79,13 +81,16 @@ class Editor {
     /// @return [n, 3, source] in [0, 1] on the CPU
     torch::Tensor render(const FrameBatch& batch, const RenderWatch& watch = {}) const;
 
-    /// Source pictures at the size the model edits, [n, 3, source] -> [n, 3, content] in [0, 1].
-    torch::Tensor shrunk(const torch::Tensor& pictures) const;
+    /// Frames of the source's size at the size the model edits.
+    FrameBatch shrunk(const FrameBatch& batch) const;
 
     /// Edits frames of content size. Below strength 1 a frame is taken to the noise level of that
     /// strength and denoised from there, and the part of it that the model's latents cannot hold is
     /// added back by (1 - strength), so that the change starts at nothing and grows, for every
-    /// family of models. May leave [0, 1] by a little.
+    /// family of models. Latents that a mask leaves out are held to the source's while the rest is
+    /// denoised, so that the two meet; but in modes that carry edits from frame to frame, where
+    /// what another frame's mask shows must be edited too (inpainting models hold them there as
+    /// well). May leave [0, 1] by a little.
     /// @return [n, 3, content] on the CPU
     torch::Tensor edit(const FrameBatch& small, const RenderWatch& watch = {}) const;
 
@@ -99,7 +104,8 @@ class Editor {
 
     /// Brings edits to the source's size: enlarged, guided by the source as far as the plan's
     /// `detail` says (guided_upsample.h), and with (1 - strength) of what the source lost when it
-    /// was shrunk. Strength 0 gives the very pixels back.
+    /// was shrunk; laid over the source by the masks. Strength 0, and a mask of 0, give the very
+    /// pixels back.
     /// @param batch  [n, 3, source]
     /// @param small  [n, 3, content], batch.pictures shrunk
     /// @param edited [n, 3, content]
@@ -136,6 +142,8 @@ class Editor {
     Injection injection(const torch::Tensor& source, std::span<const NoiseStep> steps,
                         int64_t rows_per_call, const RenderWatch& watch) const;
     Conditioning conditioning(const torch::Tensor& source, const FrameBatch& batch) const;
+    BesideInputs inpainting(const FrameBatch& batch) const;
+    bool holds_masks(const FrameBatch& batch) const;
 
     std::shared_ptr<const DiffusionModel> model_;
     Job job_;

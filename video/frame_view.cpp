@@ -16,12 +16,19 @@ torch::Tensor FrameView::shown(const Frame& frame) const {
 FrameBatch FrameView::batch(const std::vector<Frame>& frames) const {
     FrameBatch batch;
     std::vector<torch::Tensor> pictures;
+    std::vector<torch::Tensor> masks;
     for (const Frame& frame : frames) {
         pictures.push_back(shown(frame));
+        if (frame.mask.defined()) {
+            masks.push_back(frame.mask);
+        }
         batch.index.push_back(frame.index);
         batch.time_s.push_back((frame.time - start_).seconds());
     }
     batch.pictures = torch::stack(pictures);  // [n, 3, h, w]
+    if (!masks.empty()) {
+        batch.masks = torch::stack(masks);  // [n, 1, h, w]
+    }
     return batch;
 }
 

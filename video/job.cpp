@@ -47,6 +47,7 @@ void fill_defaults(Plan& plan, const ModelTraits& traits) {
     fill(plan.guidance_rescale, 0.0);
     fill(plan.cache_every, int64_t{1});
     fill(plan.merge_tokens, 0.0);
+    fill(plan.mask_feather, 0.0);
     fill(plan.shape_fusion, 0.0);
     fill(plan.pixel_fusion, 0.0);
     fill(plan.anchor_style, 0.0);
@@ -124,6 +125,12 @@ void check_noise(const Job& job, Problems& problems) {
 void check_color(const Plan& plan, Problems& problems) {
     if (!plan.ocio.empty() && plan.colorspace.empty()) {
         problems.emplace_back("ocio: name the clip's space of that configuration with colorspace");
+    }
+}
+
+void check_mask_feather(const Plan& plan, Problems& problems) {
+    if (plan.mask.empty() && *plan.mask_feather > 0) {
+        problems.emplace_back("mask_feather: softens a mask; name one with mask");
     }
 }
 
@@ -259,6 +266,7 @@ Job resolve(const Plan& plan, const StreamInfo& source, const ModelTraits& trait
     check_range(job, source, problems);
     check_noise(job, problems);
     check_color(job.plan, problems);
+    check_mask_feather(job.plan, problems);
     check_injection(job.plan, traits, problems);
     check_pixel_fusion(job, problems);
     set_mode(job, choices, problems);

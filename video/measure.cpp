@@ -136,9 +136,6 @@ class Measuring {
             return std::max<int64_t>(2, std::llround(static_cast<double>(side) * scale));
         };
         grid_ = {scaled(width), scaled(height)};
-        if (options_.mask.defined()) {
-            outside_ = resized(options_.mask.unsqueeze(0).to(torch::kFloat32), grid_) <= 0.5;
-        }
         source_.first_time = first.time;
     }
 
@@ -147,6 +144,9 @@ class Measuring {
             choose_grid(frame);
         }
         const auto now = on_grid(frame);
+        if (frame.mask.defined()) {
+            outside_ = resized(frame.mask.unsqueeze(0), grid_) <= 0;
+        }
         detector_.put(now[0]);
         const auto motion = source_motion(now);
         FrameFigures place{.frame = frame.index,
@@ -280,7 +280,7 @@ class Measuring {
     ClipInWork source_;
     std::vector<ClipInWork> edited_;
     Size grid_;
-    torch::Tensor outside_;  // [1, 1, grid] bool; undefined without a mask
+    torch::Tensor outside_;  // of the frame in work, [1, 1, grid] bool; undefined without a mask
     CutDetector detector_;
     FlowField to_anchor_;
     int64_t since_anchor_ = 0;

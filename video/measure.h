@@ -22,8 +22,8 @@ struct FrameFigures {
     double time_s = 0;    // from the clip's first frame
     double luma = 0;      // mean of 0.299 R + 0.587 G + 0.114 B
     double strength = 0;  // mean |edited - source|
-    /// Mean over the pixels outside the mask of the largest channel's |edited - source|
-    /// (EditBoard's semantic score / 255); only with a mask.
+    /// Mean over the pixels that the source's mask (Frame::mask) leaves out wholly of the largest
+    /// channel's |edited - source| (EditBoard's semantic score / 255); only with a mask.
     std::optional<double> outside = std::nullopt;
 
     // Against the frame before; 0 at the first one.
@@ -106,8 +106,6 @@ struct MeasureOptions {
     FlowChecks checks = {};
     /// Frames from one drift comparison to the next, >= 2.
     int64_t drift_frames = 16;
-    /// Where an edit was allowed, [1, h, w] of any size, above 0.5; undefined: no outside figure.
-    torch::Tensor mask = {};
     /// Not null: pictures and prompt are also compared by CLIP. Must outlive the measurement.
     const ClipScorer* clip = nullptr;
     std::string prompt = {};

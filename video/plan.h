@@ -24,6 +24,8 @@ struct Plan {
     std::string vae;
     Curve<std::string> prompt;
     std::string negative;
+    std::string mask;
+    std::optional<double> mask_feather;
     Curve<double> strength;
     std::optional<double> guidance;
     std::optional<double> image_guidance;

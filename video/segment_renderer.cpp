@@ -76,9 +76,7 @@ void SegmentRenderer::render_frames(const Segment& segment, FrameSource& frames,
 FrameBatch SegmentRenderer::read_small(FrameSource& frames, int64_t count) const {
     std::vector<FrameBatch> parts;
     for (int64_t i = 0; i < count; ++i) {
-        FrameBatch part = view_->batch({*frames.next()});
-        part.pictures = editor_.shrunk(part.pictures);
-        parts.push_back(std::move(part));
+        parts.push_back(editor_.shrunk(view_->batch({*frames.next()})));
         if (watch_.on_pause) {
             watch_.on_pause("propagate");
         }

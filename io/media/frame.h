@@ -23,6 +23,9 @@ struct Frame {
     Time time;          // when it is shown, on the source's clock (a start offset is kept)
     Time duration;      // how long it is shown; > 0
     ColorTag color;     // as tagged in the source; `pixels` are RGB by its matrix and range
+    /// [1, h, w] in [0, 1]: how far an edit may change the frame; undefined: wholly. Nothing here
+    /// reads it.
+    torch::Tensor mask = {};
 };
 
 /// A stream beside the picture.

@@ -322,3 +322,119 @@ TEST_CASE("2000 frames take the memory of 200", "[.][slow]") {
     INFO("200 frames: " << small / 1e6 << " MB, 2,000 frames: " << large / 1e6 << " MB");
     CHECK(large < 1.05 * small);
 }
+
+namespace {
+
+/// A mask of a clip of 96x64: white where x > 48.
+std::string right_half(const TemporaryFolder& folder) {
+    return make_clip(folder / "mask.png",
+                     "color=black:s=96x64,drawbox=x=48:w=48:color=white:t=fill",
+                     {"-frames:v", "1"});
+}
+
+double mean_change(const torch::Tensor& a, const torch::Tensor& b) {
+    return (a - b).abs().mean().item<double>();
+}
+
+}  // namespace
+
+TEST_CASE("a mask keeps the rest of the clip to the bit, in every mode") {
+    const TemporaryFolder folder;
+    const auto in = make_clip(folder / "in.mkv", "testsrc2=s=96x64:r=10:d=0.7",
+                              {"-c:v", "ffv1", "-pix_fmt", "gbrp"});
+    const auto mask = right_half(folder);
+    const auto before = frames_of(in);
+    for (const char* mode : {"frames", "full", "tokens", "propagate"}) {
+        INFO(mode);
+        const auto out = (folder / (std::string(mode) + ".mkv")).string();
+        const auto done = stylize({in, "-p", "pencil sketch", "-o", out, "--mask", mask, "--mode",
+                                   mode, "--codec", "ffv1", "--threads", "1", "--key-every", "3"});
+        INFO(done.error);
+        REQUIRE(done.code == 0);
+        const auto after = frames_of(out);
+        REQUIRE(after.size() == before.size());
+        for (size_t i = 0; i < before.size(); ++i) {
+            CHECK(torch::equal(before[i].pixels.slice(2, 0, 48), after[i].pixels.slice(2, 0, 48)));
+            CHECK(mean_change(before[i].pixels.slice(2, 48), after[i].pixels.slice(2, 48)) > 0.01);
+        }
+    }
+}
+
+TEST_CASE("a mask that moves says where each frame is edited") {
+    const TemporaryFolder folder;
+    const auto in = make_clip(folder / "in.mkv", "testsrc2=s=96x64:r=10:d=0.6",
+                              {"-c:v", "ffv1", "-pix_fmt", "gbrp"});
+    // A bar of 16 pixels that moves on by 16 a frame; overlay counts frames from 1.
+    const auto mask =
+        make_clip(folder / "mask.mp4",
+                  "color=black:s=96x64:r=10:d=0.6[b];color=white:s=16x64:r=10:d=0.6[w];"
+                  "[b][w]overlay=x=16*(n-1):y=0",
+                  {"-crf", "1", "-pix_fmt", "yuv444p"});
+    const auto out = (folder / "out.mkv").string();
+    const auto done = stylize({in, "-p", "pencil sketch", "-o", out, "--mask", mask, "--codec",
+                               "ffv1", "--threads", "1", "--key-every", "2"});
+    INFO(done.error);
+    REQUIRE(done.code == 0);
+    const auto before = frames_of(in);
+    const auto after = frames_of(out);
+    REQUIRE(after.size() == 6);
+    for (int64_t i = 0; i < 6; ++i) {
+        INFO(i);
+        const auto change =
+            (before[static_cast<size_t>(i)].pixels - after[static_cast<size_t>(i)].pixels)
+                .abs()
+                .sum(0);
+        const auto bar = change.slice(1, 16 * i, 16 * i + 16);
+        CHECK(bar.mean().item<double>() > 0.01);
+        // 4:4:4 at this quality has no pixel of the bar's edge in the next one.
+        CHECK(change.slice(1, 0, std::max<int64_t>(0, 16 * i - 1)).sum().item<double>() == 0);
+        CHECK(change.slice(1, 16 * i + 17).sum().item<double>() == 0);
+    }
+}
+
+TEST_CASE("a mask that cannot serve is refused before the work, with nothing left") {
+    const TemporaryFolder folder;
+    const auto in = make_clip(folder / "in.mp4", "testsrc2=s=96x64:r=10:d=0.6");
+    const auto square = make_clip(folder / "square.png", "color=white:s=64x64", {"-frames:v", "1"});
+    const auto brief = make_clip(folder / "brief.mkv", "color=white:s=96x64:r=10:d=0.4");
+    const auto before = names_in(folder.path());
+    const auto out = (folder / "out.mp4").string();
+    const auto refused = [&](const std::vector<std::string>& more, const char* why) {
+        std::vector<std::string> arguments{in, "-p", "x", "-o", out};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const auto done = stylize(arguments);
+        INFO(done.error);
+        CHECK(done.code != 0);
+        CHECK(done.error_lines() == 1);
+        CHECK(done.error.find(why) != std::string::npos);
+        CHECK(names_in(folder.path()) == before);
+    };
+    refused({"--mask", square}, "another shape than the clip's 96x64");
+    refused({"--mask", brief}, "has no mask for frame 5");
+    refused({"--mask", (folder / "none.png").string()}, "none.png");
+    refused({"--mask", "-"}, "is a pipe");
+    refused({"--mask-feather", "3"}, "name one with mask");
+    const auto onto = stylize({in, "-p", "x", "-o", square, "--mask", square, "-y"});
+    CHECK(onto.code != 0);
+    CHECK(onto.error.find("is the mask itself") != std::string::npos);
+}
+
+TEST_CASE("segments made under another mask are made again") {
+    const TemporaryFolder folder;
+    const auto in = make_clip(folder / "in.mp4", "testsrc2=s=96x64:r=10:d=0.8");
+    const auto mask = right_half(folder);
+    const auto out = (folder / "out.mp4").string();
+    const std::vector<std::string> first{
+        in, "-p", "x", "-o", out, "--mask", mask, "--segment-frames", "4", "--key-every", "4"};
+    auto part = first;
+    part.insert(part.end(), {"--segments", "0"});
+    REQUIRE(stylize(part).code == 0);
+    CHECK(stylize(part).error.find("segments 0 are there") != std::string::npos);
+    // Another picture under the same name.
+    make_clip(folder / "mask.png", "color=white:s=96x64", {"-frames:v", "1"});
+    const auto again = stylize(part);
+    INFO(again.error);
+    CHECK(again.code == 0);
+    CHECK(again.error.find("segments 0 of an earlier run were made from something else") !=
+          std::string::npos);
+}

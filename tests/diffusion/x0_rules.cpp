@@ -71,6 +71,29 @@ TEST_CASE("a clock tells in which step a level lies", "[x0]") {
     CHECK(clock.within({0.8, 1}, steps[9].from));
 }
 
+TEST_CASE("outside a mask a run walks down the source's own noise", "[x0]") {
+    const torch::Tensor source = frames(3);
+    const torch::Tensor noise = frames(4);
+    torch::Tensor mask = torch::zeros({3, 1, 6, 8});
+    mask.slice(3, 4).fill_(1);
+    mask[2].fill_(0);
+    const Denoise rule = kept_outside(plain, source, mask);
+    torch::Tensor x = add_noise(source, noise, steps[0].from);
+    torch::Tensor free = x;
+    for (const auto& [from, to] : steps) {
+        const auto next = [&, from = from, to = to](const torch::Tensor& now,
+                                                    const torch::Tensor& x0) {
+            return to.alpha * x0 + to.sigma * (now - from.alpha * x0) / from.sigma;
+        };
+        x = next(x, rule(x, from));
+        free = next(free, plain(free, from));
+        const torch::Tensor walked = add_noise(source, noise, to);
+        CHECK(difference(x.slice(3, 0, 4), walked.slice(3, 0, 4)) < 1e-4);
+        CHECK(difference(x[2], walked[2]) < 1e-4);
+        CHECK(difference(x.slice(0, 0, 2).slice(3, 4), free.slice(0, 0, 2).slice(3, 4)) < 1e-6);
+    }
+}
+
 TEST_CASE("shapes are pulled to the reference under the mask, in the first steps", "[x0]") {
     const torch::Tensor x = frames(1);
     torch::Tensor mask = torch::zeros({3, 1, 6, 8});

@@ -21,6 +21,10 @@ const std::shared_ptr<const DiffusionModel>& model(TinyFamily family) {
     };
     static const auto conditioned = load(TinyFamily::source_conditioned);
     static const auto plain = load(TinyFamily::plain);
+    static const auto inpainting = load(TinyFamily::inpainting);
+    if (family == TinyFamily::inpainting) {
+        return inpainting;
+    }
     return family == TinyFamily::plain ? plain : conditioned;
 }
 
@@ -33,7 +37,7 @@ torch::Tensor pictures(int64_t count, Size size) {
 }
 
 FrameBatch batch(const torch::Tensor& frames) {
-    FrameBatch result{frames, {}, {}};
+    FrameBatch result{frames, {}, {}, {}};
     for (int64_t i = 0; i < frames.size(0); ++i) {
         result.index.push_back(i);
         result.time_s.push_back(static_cast<double>(i) / 25);
@@ -279,4 +283,72 @@ TEST_CASE("a picture from text has the asked size and depends on the seed") {
         plan.seed = 1;
         CHECK(change(first, draw()) > 1e-3);
     }
+}
+
+namespace {
+
+/// White in the right half but for a grey column, [n, 1, h, w].
+torch::Tensor right_half(int64_t count, Size size) {
+    auto mask = torch::zeros({count, 1, size.height, size.width});
+    mask.slice(3, size.width / 2).fill_(1);
+    mask.select(3, size.width / 2).fill_(0.25);
+    return mask;
+}
+
+}  // namespace
+
+TEST_CASE("a mask keeps the very pixels outside, for every family") {
+    const Size size{80, 60};
+    const auto frames = pictures(2, size);
+    auto masked = batch(frames);
+    masked.masks = right_half(2, size);
+    for (const auto family :
+         {TinyFamily::source_conditioned, TinyFamily::plain, TinyFamily::inpainting}) {
+        const auto edited = editor(with_strength(1), size, family).render(masked);
+        CHECK(torch::equal(edited.slice(3, 0, 40), frames.slice(3, 0, 40)));
+        const double inside = change(edited.slice(3, 41), frames.slice(3, 41));
+        CHECK(inside > 0.02);
+        // A quarter of an edit is a quarter of the change.
+        CHECK(change(edited.select(3, 40), frames.select(3, 40)) < 0.5 * inside);
+    }
+}
+
+TEST_CASE("a white mask is no mask, a black one keeps the source") {
+    const Size size{64, 48};
+    const auto frames = pictures(1, size);
+    auto masked = batch(frames);
+    const auto edit = editor(with_strength(0.7), size);
+    masked.masks = torch::ones({1, 1, 48, 64});
+    CHECK(torch::equal(edit.render(masked), edit.render(batch(frames))));
+    masked.masks = torch::zeros({1, 1, 48, 64});
+    CHECK(torch::equal(edit.render(masked), frames));
+}
+
+TEST_CASE("what is painted under a mask depends on what the mask leaves") {
+    // The network's view at 4 steps covers a tiny picture; only the first halves differ.
+    const Size size{64, 48};
+    auto frames = pictures(1, size).repeat({2, 1, 1, 1});
+    frames[1].slice(2, 0, 32) = 1 - frames[1].slice(2, 0, 32);
+    auto masked = batch(frames);
+    masked.masks = right_half(2, size);
+    masked.index = {0, 0};  // the same noise
+    for (const auto family : {TinyFamily::plain, TinyFamily::inpainting}) {
+        const auto edited = editor(with_strength(1), size, family).render(masked);
+        CHECK(change(edited[0].slice(2, 40), edited[1].slice(2, 40)) > 1e-3);
+    }
+}
+
+TEST_CASE("an inpainting model does not see what it paints over") {
+    const Size size{64, 48};
+    auto frames = pictures(1, size).repeat({2, 1, 1, 1});
+    frames[1].slice(2, 32) = 1 - frames[1].slice(2, 32);
+    auto masked = batch(frames);
+    masked.masks = torch::zeros({2, 1, 48, 64});
+    masked.masks.slice(3, 32).fill_(1);
+    masked.index = {0, 0};
+    Plan plan = with_strength(1);
+    plan.detail = 0;
+    const auto edited = editor(plan, size, TinyFamily::inpainting).render(masked);
+    // At full strength nothing of the source is in the start but the schedule's last trace.
+    CHECK(change(edited[0].slice(2, 32), edited[1].slice(2, 32)) < 1e-4);
 }

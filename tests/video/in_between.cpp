@@ -265,7 +265,7 @@ TEST_CASE("enlarging an edit gives the detail back that strength leaves") {
     const Editor edit = editor(plan, model(TinyFamily::source_conditioned));
     for (const double time_s : {0.0, 1.0}) {
         const FrameBatch batch{picture(0), {0}, {time_s}};
-        const auto small = edit.shrunk(batch.pictures);
+        const auto small = edit.shrunk(batch).pictures;
         CHECK(small.sizes() == torch::IntArrayRef({1, 3, 24, 32}));
         // An edit that changes nothing.
         const auto finished = edit.finish(batch, small, small);

@@ -8,10 +8,12 @@
 #include "diffusion/clip_vision.h"
 #include "io/files/error.h"
 #include "io/files/safetensors.h"
+#include "io/media/picture.h"
 #include "tests/fixtures/tiny_model.h"
 #include "tests/video/drawn_clip.h"
 #include "video/clip_track.h"
 #include "video/gallery.h"
+#include "video/mask.h"
 #include "video/measure_page.h"
 #include "video/svg_plot.h"
 
@@ -114,17 +116,25 @@ TEST_CASE("motion that differs is found") {
 }
 
 TEST_CASE("only what changes outside the mask counts there") {
-    MeasureOptions options;
-    options.mask = torch::zeros({1, 48, 64});
-    options.mask.slice(2, 0, 32).fill_(1);
+    const TemporaryFolder folder;
+    auto left = torch::zeros({3, 48, 64});
+    left.slice(2, 0, 32).fill_(1);
+    write_picture(folder / "mask.png", left);
+    const auto outside = [&](const DrawnClip::Draw& edit) {
+        std::vector<NamedSource> edits;
+        edits.push_back(clip("edit", edit));
+        auto source = clip("source", source_frame);
+        source.frames = masked(std::move(source.frames), {.path = folder / "mask.png"});
+        return *measure(std::move(source), std::move(edits), {}).clips[1].summary.outside;
+    };
     const auto inside = [](int64_t frame) {
         auto picture = source_frame(frame);
         picture.slice(2, 0, 60).add_(0.2);
         return picture;
     };
-    CHECK(*measured(inside, options).clips[1].summary.outside == Approx(0).margin(1e-6));
+    CHECK(outside(inside) == Approx(0).margin(1e-6));
     const auto everywhere = [](int64_t frame) { return source_frame(frame) * 0.5 + 0.1; };
-    CHECK(*measured(everywhere, options).clips[1].summary.outside > 0.05);
+    CHECK(outside(everywhere) > 0.05);
     CHECK_FALSE(measured(inside).clips[1].summary.outside.has_value());
 }
 
