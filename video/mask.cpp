@@ -85,9 +85,9 @@ class MaskTrack {
     }
 
   private:
-    void open_at(std::optional<Position> from) {
+    void open_at(const std::optional<Position>& from) {
         auto reading = mask_.reading;
-        reading.from = std::move(from);
+        reading.from = from;
         reading.to = {};
         open_ = open_video(mask_.path, reading);
         now_.reset();

@@ -72,7 +72,8 @@ void check_near(const std::vector<double>& found, const std::vector<double>& exp
 TEST_CASE("a clip without a mask is as it was") {
     auto source = clip(2);
     const auto* before = source.get();
-    CHECK(masked(std::move(source), {}).get() == before);
+    const auto same = masked(std::move(source), {});
+    CHECK(same.get() == before);
 }
 
 TEST_CASE("a picture is every frame's mask; near black is black, near white white") {
