@@ -3,7 +3,7 @@
 # a few hundred bytes to some kilobytes each: one a container, codec and kind of pixel.
 set -euo pipefail
 folder=${1:?usage: make_corpus.sh FOLDER}
-mkdir -p "$folder"/{media,plan,sequence,lut}
+mkdir -p "$folder"/{media,plan,sequence,lut,safetensors,config}
 picture='-f lavfi -i testsrc2=s=32x32:r=10:d=0.3'
 sound='-f lavfi -i sine=d=0.3:r=8000'
 
@@ -46,3 +46,8 @@ printf '1Version 1\nFrom 0 1\nLength 2\nComponents 1\n{\n0\n1\n}\n' >"$folder/lu
 printf '2SPILUT 1.0\n3 3\n2 2 2\n0 0 0 0 0 0\n0 0 1 0 0 1\n' >"$folder/lut/spi3d"
 printf '31 0 0 0\n0 1 0 0\n0 0 1 0\n' >"$folder/lut/spimtx"
 printf '4<ProcessList><LUT3D><Array dim="2 2 2 3">0 0 0</Array></LUT3D></ProcessList>' >"$folder/lut/clf"
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cp "$top"/models/starter/model_index.json "$folder/config/"
+for part in unet vae text_encoder; do cp "$top/models/starter/$part/config.json" "$folder/config/$part.json"; done
+cp "$top"/tests/parity/references/{merged_attention,clip_projection}.safetensors "$folder/safetensors/"
