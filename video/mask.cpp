@@ -1,6 +1,5 @@
 #include "video/mask.h"
 
-#include <ATen/ATen.h>
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
@@ -10,30 +9,19 @@
 
 #include "io/files/error.h"
 #include "io/media/location.h"
+#include "temporal/smoothing.h"
 #include "video/resample.h"
 
 namespace weft {
 namespace {
 
-/// Gaussian blur of [1, 1, h, w]; the edge goes on. Wide ones are made on a reduced copy, which
-/// shows no difference in what is that smooth.
-torch::Tensor blurred(const torch::Tensor& x, double sigma_px) {
-    constexpr double largest_sigma = 8;
-    const double factor = std::max(1.0, sigma_px / largest_sigma);
-    const auto reduced = [factor](int64_t side) {
-        return std::max<int64_t>(1, std::llround(static_cast<double>(side) / factor));
-    };
-    const Size whole{x.size(3), x.size(2)};
-    auto result = resized(x, {reduced(whole.width), reduced(whole.height)});
-    const double sigma = sigma_px / factor;
-    const auto radius = static_cast<int64_t>(std::ceil(3 * sigma));
-    auto weights = (-0.5 * (torch::arange(-radius, radius + 1) / sigma).square()).exp();
-    weights = (weights / weights.sum()).to(torch::kFloat32);
-    result = at::conv2d(at::replication_pad2d(result, {radius, radius, 0, 0}),
-                        weights.view({1, 1, 1, -1}));
-    result = at::conv2d(at::replication_pad2d(result, {0, 0, radius, radius}),
-                        weights.view({1, 1, -1, 1}));
-    return resized(result, whole).clamp(0, 1);
+/// A mask [1, 1, h, w] with a soft edge.
+torch::Tensor feathered(const torch::Tensor& mask, double feather_px) {
+    const auto radius = std::max<int64_t>(1, std::llround(feather_px / 2));
+    const auto soft = smooth_mean(mask, radius).clamp(0, 1);
+    // Running sums leave traces; black stays black and white white.
+    constexpr double trace = 1e-4;
+    return soft.masked_fill(soft < trace, 0).masked_fill(soft > 1 - trace, 1);
 }
 
 /// A frame whose mask is wanted.
@@ -156,7 +144,7 @@ class MaskTrack {
         constexpr double noise = 0.02;
         white = ((white - noise) / (1 - 2 * noise)).clamp(0, 1).unsqueeze(0);
         white = resized(white, size).clamp(0, 1);
-        return (mask_.feather_px > 0 ? blurred(white, mask_.feather_px / 2) : white).squeeze(0);
+        return (mask_.feather_px > 0 ? feathered(white, mask_.feather_px) : white).squeeze(0);
     }
 
     MaskSource mask_;

@@ -19,7 +19,7 @@ namespace weft {
 struct MaskSource {
     std::filesystem::path path = {};  // empty: no mask
     ReadOptions reading = {};         // limits and the stop flag; the part is the clip's
-    double feather_px = 0;            // the edge goes from 0 to 1 over about twice as many pixels
+    double feather_px = 0;            // the edge goes from 0 to 1 over twice as many pixels
 };
 
 /// The frames of a clip with their masks (Frame::mask); `frames` itself where there is no mask.
